@@ -1,0 +1,111 @@
+#include "frame.h"
+
+#include <string.h>
+
+#include "record.h"
+#include "status.h"
+
+static const uint8_t INDEX_MAGIC[8] = {0x89, 'S', 'P', 'I', '\r', '\n', 0x1a, '\n'};
+static const uint8_t FRAME_MAGIC[4] = {0xf1, 'S', 'p', 'f'};
+
+static int all_zero(const uint8_t *p, size_t n) {
+    while (n > 0)
+        if (p[--n] != 0)
+            return 0;
+    return 1;
+}
+
+void sp_index_encode(const sp_index *index, sp_crc32 crc32, uint8_t out[SP_INDEX_HEADER]) {
+    memset(out, 0, SP_INDEX_HEADER);
+    memcpy(out, INDEX_MAGIC, sizeof INDEX_MAGIC);
+    sp_store64(out + 8, index->id);
+    memcpy(out + 24, index->hash_key, SP_HASH_KEY);
+    sp_store32(out + 60, crc32(0, out, 60));
+}
+
+int sp_index_decode(const uint8_t *p, size_t n, sp_crc32 crc32, sp_index *index) {
+    if (memcmp(p, INDEX_MAGIC, n < sizeof INDEX_MAGIC ? n : sizeof INDEX_MAGIC) != 0)
+        return SP_MAGIC;
+    if (n < SP_INDEX_HEADER)
+        return SP_TRUNCATED;
+    if (sp_load32(p + 60) != crc32(0, p, 60))
+        return SP_CHECKSUM;
+    if (sp_load32(p + 16) != 0)
+        return SP_FLAGS;
+    if (!all_zero(p + 40, 20))
+        return SP_RESERVED;
+    index->id = sp_load64(p + 8);
+    memcpy(index->hash_key, p + 24, SP_HASH_KEY);
+    return SP_OK;
+}
+
+uint32_t sp_sums_encode(const uint8_t *body, uint64_t size, sp_crc32 crc32, uint8_t *sums) {
+    uint64_t total = sp_frame_sums(size), at = 0;
+    for (uint64_t done = 0; done < size; done += SP_PAGE, at += 4) {
+        uint64_t n = size - done < SP_PAGE ? size - done : SP_PAGE;
+        sp_store32(sums + at, crc32(0, body + done, (size_t)n));
+    }
+    memset(sums + at, 0, (size_t)(total - at));
+    return crc32(0, sums, (size_t)total);
+}
+
+void sp_frame_encode(const sp_frame *f, uint64_t id, uint64_t offset, sp_crc32 crc32, uint8_t out[SP_FRAME_HEADER]) {
+    memcpy(out, FRAME_MAGIC, sizeof FRAME_MAGIC);
+    sp_store64(out + 8, f->size);
+    sp_store64(out + 16, f->from);
+    sp_store64(out + 24, f->to);
+    sp_store64(out + 32, f->synced);
+    sp_store64(out + 40, f->entries);
+    sp_store64(out + 48, f->key_bytes);
+    sp_store64(out + 56, f->slots);
+    sp_store64(out + 64, f->blocks);
+    sp_store64(out + 72, f->pairs);
+    sp_store64(out + 80, f->raw);
+    sp_store64(out + 88, f->stamp);
+    sp_store64(out + 96, f->metadata);
+    sp_store32(out + 104, f->dictionaries);
+    sp_store32(out + 108, f->last_crc);
+    sp_store32(out + 112, f->flags);
+    sp_store32(out + 116, f->sums_crc);
+    memset(out + 120, 0, 8);
+    sp_store32(out + 4, sp_bound_crc(id, offset, out + 8, SP_FRAME_HEADER - 8, crc32));
+}
+
+int sp_frame_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_crc32 crc32, sp_frame *f) {
+    if (memcmp(p, FRAME_MAGIC, n < sizeof FRAME_MAGIC ? (size_t)n : sizeof FRAME_MAGIC) != 0)
+        return SP_MAGIC;
+    if (n < SP_FRAME_HEADER)
+        return SP_TRUNCATED;
+    if (sp_load32(p + 4) != sp_bound_crc(id, offset, p + 8, SP_FRAME_HEADER - 8, crc32))
+        return SP_CHECKSUM;
+    f->size = sp_load64(p + 8);
+    f->from = sp_load64(p + 16);
+    f->to = sp_load64(p + 24);
+    f->synced = sp_load64(p + 32);
+    f->entries = sp_load64(p + 40);
+    f->key_bytes = sp_load64(p + 48);
+    f->slots = sp_load64(p + 56);
+    f->blocks = sp_load64(p + 64);
+    f->pairs = sp_load64(p + 72);
+    f->raw = sp_load64(p + 80);
+    f->stamp = sp_load64(p + 88);
+    f->metadata = sp_load64(p + 96);
+    f->dictionaries = sp_load32(p + 104);
+    f->last_crc = sp_load32(p + 108);
+    f->flags = sp_load32(p + 112);
+    f->sums_crc = sp_load32(p + 116);
+    if (f->size > n)
+        return SP_TRUNCATED;
+    if ((f->flags & ~(uint32_t)SP_FRAME_CLOSED) != 0 || !all_zero(p + 120, 8))
+        return SP_RESERVED;
+    /* Each count is held against the size of the frame, so that the sum in sp_frame_body cannot overflow. */
+    if (f->entries > f->size / SP_ENTRY || f->slots > f->size / SP_SLOT || f->key_bytes > f->size ||
+        (f->slots > 0 && f->slots <= f->entries) || f->from > f->to)
+        return SP_SIZES;
+    uint64_t body = sp_frame_body(f), sums = sp_frame_sums(body);
+    if (body > f->size || f->size != SP_FRAME_HEADER + sums + body)
+        return SP_SIZES;
+    if (crc32(0, p + SP_FRAME_HEADER, (size_t)sums) != f->sums_crc)
+        return SP_CHECKSUM;
+    return SP_OK;
+}

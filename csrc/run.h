@@ -1,0 +1,30 @@
+/* A run: entries in the order of the file with their keys and a hash table over them. FORMAT.md, «Index», «Slots».
+ *
+ * The body of a frame is one as it lies in the mapped file; what is in memory only has the same layout. */
+#ifndef SMARTPIPE_RUN_H
+#define SMARTPIPE_RUN_H
+
+#include "frame.h"
+
+typedef struct sp_run {
+    const uint8_t *entries, *keys;
+    uint8_t *slots; /* written by sp_run_insert only */
+    uint64_t count, key_bytes, slot_count;
+    /* Of a mapped frame: what its sums cover, the sums, and a bit for each page that was checked. NULL in memory. */
+    const uint8_t *body, *sums;
+    uint8_t *checked;
+} sp_run;
+
+/* Checks the pages below n bytes at p, once each: SP_OK or SP_CHECKSUM. */
+int sp_run_touch(const sp_run *run, const uint8_t *p, uint64_t n, uint64_t body_size, sp_crc32 crc32);
+
+/* Entry `number`, whose key then lies inside the keys: SP_OK, SP_CHECKSUM, SP_SIZES. */
+int sp_run_entry(const sp_run *run, uint64_t number, sp_crc32 crc32, sp_entry *entry);
+
+/* The number of the last entry with this key: SP_OK, SP_ABSENT, SP_CHECKSUM, SP_SIZES. The run has slots. */
+int sp_run_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n, sp_crc32 crc32, uint64_t *number);
+
+/* Puts entry `number` into the slots, in place of an earlier one with its key. There is a free slot. Of runs in memory. */
+int sp_run_insert(const sp_run *run, uint64_t hash, uint64_t number, sp_crc32 crc32);
+
+#endif

@@ -1,0 +1,30 @@
+/* What a function of csrc can answer. One list makes the codes and their words. */
+#ifndef SMARTPIPE_STATUS_H
+#define SMARTPIPE_STATUS_H
+
+#define SP_STATUS_LIST(X)                                                      \
+    X(OK, "")                                                                  \
+    X(ABSENT, "not there")                                                     \
+    X(TRUNCATED, "the bytes end before the structure does")                    \
+    X(MAGIC, "the magic bytes are not there")                                  \
+    X(CHECKSUM, "the checksum does not match")                                 \
+    X(FLAGS, "a required flag that this version does not know is set")         \
+    X(RESERVED, "reserved bytes are not zero")                                 \
+    X(SIZES, "the sizes do not add up")                                        \
+    X(KIND, "a record kind that this version does not know")                   \
+    X(CODEC, "a codec that this version does not know")                        \
+    X(TOO_LARGE, "larger than max_block_size")                                 \
+    X(STREAM, "the compressed bytes are not a valid stream")                   \
+    X(TRAILING, "there are bytes behind the end of the compressed stream")     \
+    X(FULL, "more bytes than there is room for")                               \
+    X(MEMORY, "out of memory")                                                 \
+    X(KEY, "the key is another one")
+
+#define SP_STATUS_CODE(name, words) SP_##name,
+enum sp_status { SP_STATUS_LIST(SP_STATUS_CODE) SP_STATUS_COUNT };
+#undef SP_STATUS_CODE
+
+/* The words for a code; never NULL. */
+const char *sp_status_words(int status);
+
+#endif

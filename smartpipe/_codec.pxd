@@ -1,0 +1,134 @@
+"""The internal contract of the codec: what csrc can do, bound to the engines in use.
+
+This is the only extension that links csrc; every other one calls it through these declarations. A function that answers a status
+never raises: `failure` makes an exception of a status. Everything may be called without the GIL, but for Buffer.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef extern from "status.h":
+    int SP_OK, SP_ABSENT, SP_TRUNCATED, SP_MAGIC, SP_CHECKSUM, SP_FLAGS, SP_RESERVED, SP_SIZES, SP_KIND, SP_CODEC
+    int SP_TOO_LARGE, SP_STREAM, SP_TRAILING, SP_FULL, SP_MEMORY, SP_KEY
+
+cdef extern from "bytes.h":
+    uint32_t sp_load32(const uint8_t *p) nogil
+    uint64_t sp_load64(const uint8_t *p) nogil
+    void sp_store32(uint8_t *p, uint32_t v) nogil
+    void sp_store64(uint8_t *p, uint64_t v) nogil
+
+cdef extern from "pairs.h":
+    int SP_PAIR_LENGTHS, SP_ENTRY1
+    ctypedef struct sp_segment:
+        uint32_t pair, raw, stored, crc
+        uint64_t position
+    ctypedef struct sp_pair:
+        const uint8_t *key
+        const uint8_t *value
+        uint32_t key_length, value_length, large
+    ctypedef struct sp_cursor:
+        uint32_t number
+    ctypedef struct sp_entry1:
+        const uint8_t *key
+        uint32_t key_length
+        uint64_t offset, raw_offset
+    sp_cursor sp_cursor_format1(const uint8_t *data, uint32_t pairs) nogil
+    sp_cursor sp_cursor_format2(const uint8_t *head, uint32_t pairs, uint64_t keys, const sp_segment *segments,
+                                uint32_t larges) nogil
+    int sp_cursor_next(sp_cursor *cursor, sp_pair *pair) nogil
+    void sp_entry1_offsets(uint8_t *p, uint64_t offset, uint64_t raw_offset) nogil
+
+cdef extern from "record.h":
+    int SP_FILE_HEADER, SP_RECORD_HEADER, SP_DIRECTORY_ENTRY, SP_BLOCK, SP_METADATA, SP_KIND_OPTIONAL, SP_NONE, SP_ZLIB
+    ctypedef struct sp_file:
+        uint64_t id
+        uint8_t codec
+    ctypedef struct sp_record:
+        uint64_t stamp, synced
+        uint32_t size, key_length, pairs, larges, head_raw, head_stored, head_crc, lead_crc, ordinal, crc
+        uint8_t kind, codec
+        uint16_t dictionary
+    uint64_t sp_lead_size(const sp_record *record) nogil
+    uint64_t sp_key_position(const sp_record *record) nogil
+
+cdef extern from "frame.h":
+    int SP_INDEX_HEADER, SP_FRAME_HEADER, SP_ENTRY, SP_SLOT, SP_PAGE, SP_HASH_KEY, SP_FRAME_CLOSED
+    ctypedef struct sp_index:
+        uint64_t id
+        uint8_t hash_key[16]
+    ctypedef struct sp_frame:
+        uint64_t size, to, synced, entries, key_bytes, slots, blocks, pairs, raw, stamp, metadata
+        uint64_t start "from"
+        uint32_t dictionaries, last_crc, flags, sums_crc
+    ctypedef struct sp_entry:
+        uint64_t offset, key, stamp
+        uint32_t size, lead, raw, pairs, key_length
+        uint8_t kind, codec
+    uint64_t sp_frame_body(const sp_frame *frame) nogil
+    uint64_t sp_frame_sums(uint64_t body) nogil
+    void sp_entry_encode(const sp_entry *entry, uint8_t *p) nogil
+    void sp_entry_decode(const uint8_t *p, sp_entry *entry) nogil
+
+cdef extern from "run.h":
+    ctypedef struct sp_run:
+        const uint8_t *entries
+        const uint8_t *keys
+        uint8_t *slots
+        uint64_t count, key_bytes, slot_count
+        const uint8_t *body
+        const uint8_t *sums
+        uint8_t *checked
+
+
+cdef class Buffer:
+    """Bytes that grow: `size` used of `capacity`. A pointer into it is good until the next reserve or extend."""
+    cdef uint8_t *data
+    cdef size_t size
+    cdef size_t capacity
+    cdef int reserve(self, size_t capacity) except -1
+    cdef uint8_t *extend(self, size_t n) except NULL
+    cdef int append(self, const void *p, size_t n) except -1
+
+
+cdef class Deflater:
+    """A stream that compresses at one level; used by one thread at a time."""
+    cdef void *stream
+    cdef readonly int level
+    cdef int deflate(self, const uint8_t *p, size_t n, uint8_t *out, size_t room, size_t *written) noexcept nogil
+
+
+cdef class Inflater:
+    """A stream that inflates; used by one thread at a time."""
+    cdef void *stream
+    cdef int inflate(self, const uint8_t *p, size_t n, size_t *used, uint8_t *out, size_t room,
+                     size_t *written) noexcept nogil
+
+
+cdef str words(int status)
+
+cdef uint32_t crc32(const uint8_t *p, size_t n) noexcept nogil
+cdef uint64_t siphash(const uint8_t *key, const uint8_t *p, size_t n) noexcept nogil
+cdef uint64_t most_raw(uint8_t codec, uint64_t stored) noexcept nogil
+
+cdef int pairs_check(const uint8_t *data, uint64_t n, uint32_t *pairs, uint64_t *good) noexcept nogil
+cdef int entry1_decode(const uint8_t *p, size_t n, sp_entry1 *entry) noexcept nogil
+
+cdef void file_encode(const sp_file *file, uint8_t *out) noexcept nogil
+cdef int file_decode(const uint8_t *p, size_t n, sp_file *file) noexcept nogil
+cdef void record_encode(sp_record *record, uint64_t id, uint64_t offset, uint8_t *out) noexcept nogil
+cdef int record_decode(const uint8_t *p, size_t n, uint64_t id, uint64_t offset, sp_record *record) noexcept nogil
+cdef size_t record_search(const uint8_t *p, size_t n, size_t start) noexcept nogil
+cdef void directory_encode(const sp_segment *segments, uint32_t larges, uint8_t *out) noexcept nogil
+cdef int directory_decode(const uint8_t *lead, const sp_record *record, sp_segment *segments,
+                          uint64_t *raw) noexcept nogil
+cdef int head_check(const uint8_t *head, const sp_record *record, const sp_segment *segments,
+                    uint64_t *keys) noexcept nogil
+
+cdef void index_encode(const sp_index *index, uint8_t *out) noexcept nogil
+cdef int index_decode(const uint8_t *p, size_t n, sp_index *index) noexcept nogil
+cdef uint32_t sums_encode(const uint8_t *body, uint64_t size, uint8_t *sums) noexcept nogil
+cdef void frame_encode(const sp_frame *frame, uint64_t id, uint64_t offset, uint8_t *out) noexcept nogil
+cdef int frame_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_frame *frame) noexcept nogil
+cdef int run_entry(const sp_run *run, uint64_t number, sp_entry *entry) noexcept nogil
+cdef int run_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n, uint64_t *number) noexcept nogil
+cdef int run_insert(const sp_run *run, uint64_t hash, uint64_t number) noexcept nogil

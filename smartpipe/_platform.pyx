@@ -1,0 +1,107 @@
+"""All that depends on the operating system: reading at an offset, and every call that changes a disk.
+
+Writing goes through one object, `disk`, so that a test can record the calls, let one fail, or play a disk that loses power.
+"""
+
+import errno
+import fcntl
+import os
+import sys
+
+from libc.errno cimport EINTR
+from libc.errno cimport errno as c_errno
+from posix.types cimport off_t
+from posix.unistd cimport pread
+
+cdef size_t MOST_AT_ONCE = 1 << 30  # Linux reads at most 2 GiB - 4 KiB in one call, macOS INT_MAX
+
+
+cdef int64_t read_at(int fd, uint8_t *p, size_t n, uint64_t offset) noexcept nogil:
+    cdef size_t done = 0
+    cdef ssize_t got
+    while done < n:
+        got = pread(fd, p + done, min(n - done, MOST_AT_ONCE), <off_t>(offset + done))
+        if got > 0:
+            done += <size_t>got
+        elif got == 0:
+            break
+        elif c_errno != EINTR:
+            return -c_errno
+    return <int64_t>done
+
+
+class Disk:
+    """The calls that change a disk. Each raises OSError."""
+
+    def open(self, path, flags):
+        """Open a file and return its descriptor, which a child process does not inherit over exec."""
+        return os.open(path, flags | os.O_CLOEXEC, 0o666)
+
+    def close(self, fd):
+        os.close(fd)
+
+    def write(self, fd, data):
+        """Write all of a buffer, going on after short writes."""
+        written = os.write(fd, data)
+        if written < len(data):
+            rest = memoryview(data)[written:]
+            while rest:
+                rest = rest[os.write(fd, rest):]
+
+    def truncate(self, fd, size):
+        os.ftruncate(fd, size)
+
+    def sync(self, fd):
+        """Let the file's data and size reach the disk."""
+        if sys.platform == "darwin":
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # fsync there stops at the drive's cache
+        else:
+            os.fdatasync(fd)
+
+    def rename(self, source, target):
+        os.replace(source, target)
+
+    def unlink(self, path):
+        os.unlink(path)
+
+    def sync_folder(self, path):
+        """Let the names in a folder reach the disk."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that can not sync a folder
+                raise
+        finally:
+            os.close(fd)
+
+
+disk = Disk()
+
+
+def lock(fd):
+    """Take the writer's lock of an open file without waiting; False where another open file has it.
+
+    The lock belongs to the open file description: it goes with the process, and an unrelated close does not free it.
+    flock, not fcntl's, because the system then tells who holds it.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def holder(fd):
+    """Return the process id that holds the lock of an open file, or None where the system does not tell."""
+    stat = os.fstat(fd)
+    place = f"{os.major(stat.st_dev):02x}:{os.minor(stat.st_dev):02x}:{stat.st_ino}"
+    try:
+        with open("/proc/locks") as locks:
+            for line in locks:
+                fields = line.split()
+                if "FLOCK" in fields and place in fields:
+                    return int(fields[4])
+    except OSError:
+        pass
+    return None

@@ -1,0 +1,72 @@
+"""The kinds of arguments that commands share."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from smartpipe.cli.keys import parse
+
+
+class Key(click.ParamType):
+    """A block key or pair key, as `keys.parse` reads it."""
+
+    name = "key"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
+        if isinstance(value, bytes):
+            return value
+        try:
+            return parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Regexp(click.ParamType):
+    """A regular expression over bytes. `^` and `$` stand for the ends of a line."""
+
+    name = "regexp"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> re.Pattern[bytes]:
+        if isinstance(value, re.Pattern):
+            return value
+        try:
+            return re.compile(value.encode("utf-8", "surrogateescape"), re.MULTILINE)
+        except re.error as error:
+            self.fail(f"{value!r} is no regular expression: {error}", param, ctx)
+
+
+KEY = Key()
+REGEXP = Regexp()
+PATH = click.Path()
+"""Any path. What lies there is found out by opening it, which says more than click could; shells complete it."""
+
+pipe_argument = click.argument("pipe", type=PATH)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+
+
+def new_pipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a pipe that is written; the command gets them as `options`, for the public functions."""
+
+    @click.option("--format", "number", type=click.IntRange(1, 2), metavar="1|2", help="Format of the new pipe.")
+    @click.option("--compress", type=click.Choice(["none", "zlib"]), help="Codec of the new pipe.")
+    @click.option("--level", type=click.IntRange(1, 9), metavar="1-9", help="From 1, fastest, to 9, smallest.")
+    @click.option("--replace", is_flag=True, help="Replace a pipe that exists, when all is written.")
+    @functools.wraps(command)
+    def with_options(
+        *arguments: Any, number: int | None, compress: str | None, level: int | None, replace: bool, **others: Any
+    ) -> Any:
+        options: dict[str, Any] = {"mode": "w" if replace else "x"}
+        if number is not None:
+            options["format"] = number
+        if compress is not None:
+            options["compress"] = False if compress == "none" else compress
+        if level is not None:
+            options["level"] = level
+        return command(*arguments, options=options, **others)
+
+    return with_options

@@ -1,0 +1,49 @@
+"""`smartpipe grep`"""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+import smartpipe
+from smartpipe.cli import output
+from smartpipe.cli.arguments import KEY, REGEXP, json_option, pipe_argument
+from smartpipe.cli.bar import bar
+from smartpipe.cli.keys import show
+
+BESIDE = 80
+"""How many bytes of the line are shown before and behind a match: a page can be one line."""
+LONGEST = 400
+"""How many bytes of a match are shown."""
+
+
+@click.command()
+@click.argument("pattern", metavar="REGEXP", type=REGEXP)
+@pipe_argument
+@click.option("--key", type=KEY, help="Only values of this pair key.")
+@json_option
+@click.pass_context
+def grep(context: click.Context, pattern: re.Pattern[bytes], pipe: str, key: bytes | None, as_json: bool) -> None:
+    """Search the values: block, pair key, offset of the match in the value, its line, with tabs between.
+
+    The exit code is 0 when something was found, 1 when nothing was.
+    """
+    found = False
+    with bar("grep", printing=True) as progress:
+        for match in smartpipe.grep(pattern, pipe, key, progress=progress):
+            found = True
+            if as_json:
+                output.json_line(match._asdict())
+            else:
+                output.line(f"{show(match.block)}\t{show(match.pair)}\t{match.start}\t{_excerpt(match)}")
+    context.exit(0 if found else 1)
+
+
+def _excerpt(match: smartpipe.Match) -> str:
+    start = match.start - match.line_start
+    first = max(start - BESIDE, 0)
+    last = start + min(len(match.text), LONGEST) + BESIDE
+    before = "..." if first else ""
+    behind = "..." if last < len(match.line) else ""
+    return before + show(match.line[first:last]) + behind

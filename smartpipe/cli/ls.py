@@ -1,0 +1,78 @@
+"""`smartpipe ls`"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from typing import Any
+
+import click
+
+import smartpipe
+from smartpipe.cli import output
+from smartpipe.cli.arguments import KEY, json_option, pipe_argument
+from smartpipe.cli.keys import show
+
+
+@click.command()
+@pipe_argument
+@click.argument("block", type=KEY, required=False)
+@click.option("--top", is_flag=True, help="Only the blocks, not their pairs.")
+@click.option("--long", "-l", is_flag=True, help="With number, stored and raw bytes, pairs and time of each block.")
+@json_option
+def ls(pipe: str, block: bytes | None, top: bool, long: bool, as_json: bool) -> None:
+    """List the blocks of a pipe, or only BLOCK, and their pairs: bytes of the value, pair key.
+
+    No value is read for it. With --long a block's line is: number, bytes in the data file, raw bytes,
+    pairs, time when it was written (UTC), key. Where a file does not say it, a - stands there.
+    """
+    if block is not None and (top or long):
+        raise click.UsageError("--top and --long list all blocks: leave BLOCK out")
+    with smartpipe.open(pipe) as reader:
+        if block is not None:
+            _print({"block": block, "pairs": _pairs(reader[block])}, as_json)
+        else:
+            for listed in _blocks(reader, top, long):
+                _print(listed, as_json)
+
+
+def _blocks(reader: smartpipe.Reader, top: bool, long: bool) -> Iterator[dict[str, Any]]:
+    for entry in reader.entries():
+        listed = _entry(entry) if long else {"block": entry.key}
+        if not top:
+            # By key and not by items(), which reads values.
+            listed["pairs"] = _pairs(reader[entry.key])
+        yield listed
+
+
+def _entry(entry: smartpipe.Entry) -> dict[str, Any]:
+    return {
+        "block": entry.key,
+        "number": entry.number,
+        "offset": entry.offset,
+        "stored_bytes": entry.stored,
+        "raw_bytes": entry.raw,
+        "pair_count": entry.pairs,
+        "written": entry.stamp and datetime.fromtimestamp(entry.stamp / 1e9, timezone.utc).isoformat(" ", "seconds"),
+    }
+
+
+def _pairs(block: smartpipe.Block) -> list[dict[str, Any]]:
+    return [{"key": key, "bytes": size} for key, size in block.sizes()]
+
+
+def _print(listed: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        output.json_line(listed)
+        return
+    columns = ""
+    if "number" in listed:
+        widths = (("number", 8), ("stored_bytes", 11), ("raw_bytes", 11), ("pair_count", 6), ("written", 25))
+        columns = " ".join(f"{_or_dash(listed[name]):>{width}}" for name, width in widths) + "  "
+    output.line(columns + show(listed["block"]))
+    for pair in listed.get("pairs", ()):
+        output.line(f"{pair['bytes']:>12}  {show(pair['key'])}")
+
+
+def _or_dash(value: object) -> str:
+    return "-" if value is None else str(value)

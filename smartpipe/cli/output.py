@@ -1,0 +1,65 @@
+"""What goes to standard output: raw bytes, lines of text, JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+from typing import Any, BinaryIO
+
+from smartpipe.cli.keys import show
+
+
+def write(data: bytes) -> None:
+    """Write bytes as they are."""
+    _stream().write(data)
+
+
+def line(text: str = "") -> None:
+    """Write a line, as UTF-8 whatever the locale, and at once where somebody watches."""
+    write(text.encode("utf-8", "surrogateescape") + b"\n")
+    if sys.stdout.isatty():
+        flush()
+
+
+def json_line(value: Any) -> None:
+    """Write a value as one line of JSON; bytes in it as `keys.show` shows them."""
+    line(json.dumps(_plain(value), ensure_ascii=False))
+
+
+def flush() -> None:
+    _stream().flush()
+
+
+def is_closed() -> bool:
+    """Whether nobody reads standard output any more, as with `| head`."""
+    if sys.stdout is None:
+        return False
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
+
+
+def give_up() -> None:
+    """Let what is still buffered go nowhere, so that the interpreter does not complain of it when it ends."""
+    if sys.stdout is not None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _stream() -> BinaryIO:
+    if sys.stdout is None:
+        raise OSError("standard output is closed")
+    return sys.stdout.buffer
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return show(value)
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

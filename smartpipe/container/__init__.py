@@ -1,0 +1,1 @@
+"""One pipe: its writer, its reader, its index."""

@@ -1,0 +1,43 @@
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from smartpipe._codec cimport Buffer, sp_cursor, sp_pair, sp_record, sp_segment
+from smartpipe.container.source cimport Source
+
+
+# Anything with the buffer protocol as bytes; `what` names it in the TypeError.
+cdef bytes as_bytes(object value, str what)
+
+
+cdef class Block:
+    """A block; see block.pyx for what users see.
+
+    Its pairs are walked in `head`: all of them in format 1, and in format 2 the inflated head, with the large values in segments
+    beside it. What is NULL was not read yet. Memory is kept alive by `stored`, `inflated` and `values`, which blocks of one
+    batch share.
+    """
+    cdef readonly bytes key
+    cdef Source source
+    cdef uint64_t offset
+    cdef sp_record record          # of format 1 only `pairs`
+    cdef bint table                # format 2: the head begins with the lengths
+    cdef const uint8_t *lead       # the record, as far as it was read
+    cdef size_t present            # how far that is
+    cdef const uint8_t *head
+    cdef uint64_t key_bytes        # bytes of all pair keys
+    cdef sp_segment *segments
+    cdef const uint8_t **places    # of large values that were inflated in a batch; else NULL
+    cdef list loaded               # of large values that were asked for one by one; else None
+    cdef Buffer stored
+    cdef Buffer inflated           # where the head is, unless it is stored plain
+    cdef Buffer values             # what `places` points into, unless they are stored plain
+    cdef frozenset select
+    cdef Py_ssize_t shown          # pairs that select leaves, -1: not counted yet
+    cdef int open_record(self, Source source, uint64_t offset, sp_record *record, const uint8_t *lead, size_t present,
+                         Buffer stored) except -1
+    cdef int prepare(self) except -1
+    cdef int set_head(self, const uint8_t *head) except -1
+    cdef sp_cursor cursor(self) except *
+    cdef bint next(self, sp_cursor *cursor, sp_pair *pair) except -1
+    cdef bytes value(self, sp_pair *pair)
+    cdef bytes load(self, uint32_t large)
+    cdef int detach(self) except -1

@@ -1,0 +1,304 @@
+"""A block of a pipe: a read-only sequence of pairs, inflated as far as somebody asks."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcmp, memcpy
+
+from smartpipe._codec cimport (
+    SP_CODEC, SP_NONE, SP_OK, SP_TOO_LARGE, SP_ZLIB, directory_decode, head_check, sp_cursor_format1,
+    sp_cursor_format2, sp_cursor_next, sp_key_position, sp_lead_size,
+)
+from smartpipe.container.source cimport Task
+
+from smartpipe import errors
+
+
+cdef class Block:
+    """A block: a read-only sequence of its (key, value) pairs, in the order in which they were written.
+
+    A number gives a pair, bytes the first value of that key. What comes back is always bytes. Values of 4 KiB and more are
+    read and inflated when they are asked for; `sizes()`, `keys()` and small values never touch them.
+
+    >>> import smartpipe, tempfile
+    >>> prefix = tempfile.mkdtemp() + "/pipe"
+    >>> with smartpipe.open(prefix, "w") as pipe:
+    ...     pipe.write(b"page", [(b"raw", b"<html>"), (b"log", b"ok")])
+    >>> with smartpipe.open(prefix) as pipe:
+    ...     block = pipe[b"page"]
+    ...     block[b"raw"], block[1], len(block), block.sizes()
+    (b'<html>', (b'log', b'ok'), 2, [(b'raw', 6), (b'log', 2)])
+    """
+
+    def __cinit__(self):
+        self.shown = -1
+
+    def __init__(self):
+        raise TypeError("blocks come from a reader")
+
+    def __dealloc__(self):
+        free(self.segments)
+        free(self.places)
+
+    cdef int open_record(self, Source source, uint64_t offset, sp_record *record, const uint8_t *lead, size_t present,
+                         Buffer stored) except -1:
+        """Take over a record of format 2, whose lead is there as far as its head begins at least; checks the directory and key."""
+        cdef uint64_t raw = 0
+        cdef int status
+        self.source = source
+        self.offset = offset
+        self.record = record[0]
+        self.table = True
+        self.lead = lead
+        self.present = present
+        self.stored = stored
+        if record.larges > 0:
+            self.segments = <sp_segment *>malloc(record.larges * sizeof(sp_segment))
+            self.places = <const uint8_t **>calloc(record.larges, sizeof(uint8_t *))
+            if self.segments == NULL or self.places == NULL:
+                raise MemoryError
+        status = directory_decode(lead, record, self.segments, &raw)
+        if status != SP_OK:
+            raise source.failure(status, "the directory and key of the record", None, offset)
+        if self.key is None:
+            self.key = PyBytes_FromStringAndSize(<char *>lead + sp_key_position(record), record.key_length)
+        if raw > source.limit:
+            raise errors.BlockTooLargeError(f"{raw} bytes, more than max_block_size, {source.limit}", path=source.path,
+                                            block=self.key, offset=offset)
+        if record.codec not in (SP_NONE, SP_ZLIB) or record.dictionary != 0:
+            raise source.failure(SP_CODEC, f"codec {record.codec} with dictionary {record.dictionary}", self.key, offset)
+        return 0
+
+    cdef int prepare(self) except -1:
+        """See to it that the head is there."""
+        cdef Task task
+        cdef Buffer inflated
+        if self.head != NULL:
+            return 0
+        task.stored = self.lead + sp_lead_size(&self.record) - self.record.head_stored
+        task.size = self.record.head_stored
+        task.raw = self.record.head_raw
+        task.crc = self.record.head_crc
+        task.check = task.exact = True
+        task.out = NULL
+        inflated = Buffer()
+        if task.size < task.raw:
+            inflated.reserve(task.raw)
+            task.out = inflated.data
+        self.source.run(&task, 1)
+        if task.status != SP_OK:
+            raise self.source.failure(task.status, "the head of the record", self.key, self.offset)
+        self.set_head(task.stored if task.out == NULL else task.out)
+        self.inflated = inflated
+        return 0
+
+    cdef int set_head(self, const uint8_t *head) except -1:
+        """Take over a head that was inflated."""
+        cdef int status = head_check(head, &self.record, self.segments, &self.key_bytes)
+        if status != SP_OK:
+            raise self.source.failure(status, "the head of the record", self.key, self.offset)
+        self.head = head
+        return 0
+
+    cdef sp_cursor cursor(self) except *:
+        self.prepare()
+        if not self.table:
+            return sp_cursor_format1(self.head, self.record.pairs)
+        return sp_cursor_format2(self.head, self.record.pairs, self.key_bytes, self.segments, self.record.larges)
+
+    cdef bint next(self, sp_cursor *cursor, sp_pair *pair) except -1:
+        """The next pair that is selected; False at the end."""
+        while sp_cursor_next(cursor, pair):
+            if self.select is None or pair_key(pair) in self.select:
+                return True
+        return False
+
+    cdef bytes value(self, sp_pair *pair):
+        if pair.value != NULL:
+            return PyBytes_FromStringAndSize(<char *>pair.value, pair.value_length)
+        return self.load(pair.large)
+
+    cdef bytes load(self, uint32_t large):
+        """A large value, which is then kept."""
+        cdef sp_segment *segment = &self.segments[large]
+        cdef bytes value, stored
+        cdef Task task
+        if self.places[large] != NULL:
+            return PyBytes_FromStringAndSize(<char *>self.places[large], segment.raw)
+        if self.loaded is None:
+            self.loaded = [None] * self.record.larges
+        value = self.loaded[large]
+        if value is not None:
+            return value
+        if segment.position + segment.stored <= self.present:
+            task.stored = self.lead + segment.position
+        else:
+            stored = PyBytes_FromStringAndSize(NULL, segment.stored)
+            task.stored = <const uint8_t *>PyBytes_AS_STRING(stored)
+            self.source.read_into(self.offset + segment.position, segment.stored, <uint8_t *>PyBytes_AS_STRING(stored),
+                                  self.key)
+        task.size = segment.stored
+        task.raw = segment.raw
+        task.crc = segment.crc
+        task.check = task.exact = True
+        task.out = NULL
+        if task.size < task.raw:
+            value = PyBytes_FromStringAndSize(NULL, segment.raw)
+            task.out = <uint8_t *>PyBytes_AS_STRING(value)
+        self.source.run(&task, 1)
+        if task.status != SP_OK:
+            raise self.source.failure(task.status, f"the value of pair {segment.pair}", self.key,
+                                      self.offset + segment.position)
+        if task.out == NULL:
+            value = stored if task.stored != self.lead + segment.position else (
+                PyBytes_FromStringAndSize(<char *>task.stored, segment.raw))
+        self.loaded[large] = value
+        return value
+
+    cdef int detach(self) except -1:
+        """Move to memory of its own, so that the batch it came from can be reused."""
+        cdef Buffer own = Buffer()
+        cdef Py_ssize_t i
+        cdef uint64_t size = self.record.head_raw
+        own.append(self.head, size)
+        for i in range(self.record.larges):
+            if self.places[i] != NULL:
+                if self.loaded is None:
+                    self.loaded = [None] * self.record.larges
+                self.loaded[i] = PyBytes_FromStringAndSize(<char *>self.places[i], self.segments[i].raw)
+                self.places[i] = NULL
+        self.head = own.data
+        self.inflated = own
+        self.stored = None
+        self.values = None
+        self.present = 0
+        return 0
+
+    def __len__(self):
+        cdef sp_cursor cursor
+        cdef sp_pair pair
+        if self.select is None:
+            return self.record.pairs
+        if self.shown < 0:
+            cursor = self.cursor()
+            self.shown = 0
+            while self.next(&cursor, &pair):
+                self.shown += 1
+        return self.shown
+
+    def __iter__(self):
+        cdef Pairs pairs = Pairs.__new__(Pairs)
+        pairs.cursor = self.cursor()
+        pairs.block = self
+        pairs.stored = self.stored
+        pairs.inflated = self.inflated
+        return pairs
+
+    def __getitem__(self, item):
+        if isinstance(item, slice):
+            return list(self)[item]
+        if isinstance(item, int):
+            return self.pair_at(item)
+        value = self.get(item)
+        if value is None:
+            raise errors.PairNotFound(f"no pair with the key {bytes(item)!r}", path=self.source.path, block=self.key)
+        return value
+
+    def pair_at(self, Py_ssize_t number):
+        """Return pair `number`, from the end where it is negative; IndexError past the end."""
+        cdef sp_cursor cursor = self.cursor()
+        cdef sp_pair pair
+        cdef Py_ssize_t i = number if number >= 0 else number + len(self)
+        if i >= 0:
+            while self.next(&cursor, &pair):
+                if i == 0:
+                    return pair_key(&pair), self.value(&pair)
+                i -= 1
+        raise IndexError(f"pair {number} of a block of {len(self)}")
+
+    def get(self, key, default=None):
+        """Return the first value of a key, or the default where the block has none."""
+        cdef sp_cursor cursor = self.cursor()
+        cdef sp_pair pair
+        cdef bytes wanted = as_bytes(key, "the key")
+        while self.next(&cursor, &pair):
+            if is_key(&pair, wanted):
+                return self.value(&pair)
+        return default
+
+    def getall(self, key):
+        """Return the list of all values of a key, in order."""
+        cdef sp_cursor cursor = self.cursor()
+        cdef sp_pair pair
+        cdef bytes wanted = as_bytes(key, "the key")
+        result = []
+        while self.next(&cursor, &pair):
+            if is_key(&pair, wanted):
+                result.append(self.value(&pair))
+        return result
+
+    def keys(self):
+        """Return the list of the keys of all pairs, in order."""
+        cdef sp_cursor cursor = self.cursor()
+        cdef sp_pair pair
+        result = []
+        while self.next(&cursor, &pair):
+            result.append(pair_key(&pair))
+        return result
+
+    def sizes(self):
+        """Return the list of (key, size of the value in bytes) of all pairs, in order, without inflating large values."""
+        cdef sp_cursor cursor = self.cursor()
+        cdef sp_pair pair
+        result = []
+        while self.next(&cursor, &pair):
+            result.append((pair_key(&pair), pair.value_length))
+        return result
+
+    def __contains__(self, key):
+        cdef sp_cursor cursor = self.cursor()
+        cdef sp_pair pair
+        cdef bytes wanted = as_bytes(key, "the key")
+        while self.next(&cursor, &pair):
+            if is_key(&pair, wanted):
+                return True
+        return False
+
+    def __repr__(self):
+        return f"<smartpipe.Block {self.key!r} of {self.record.pairs} pairs>"
+
+
+cdef class Pairs:
+    """The iterator over the pairs of a block. It keeps the memory that its cursor points into."""
+    cdef Block block
+    cdef Buffer stored
+    cdef Buffer inflated
+    cdef sp_cursor cursor
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        cdef sp_pair pair
+        if not self.block.next(&self.cursor, &pair):
+            raise StopIteration
+        return pair_key(&pair), self.block.value(&pair)
+
+
+cdef inline bytes pair_key(sp_pair *pair):
+    return PyBytes_FromStringAndSize(<char *>pair.key, pair.key_length)
+
+
+cdef inline bint is_key(sp_pair *pair, bytes key):
+    cdef size_t n = PyBytes_GET_SIZE(key)
+    return pair.key_length == n and (n == 0 or memcmp(pair.key, PyBytes_AS_STRING(key), n) == 0)
+
+
+cdef bytes as_bytes(object value, str what):
+    if PyBytes_CheckExact(value):
+        return value
+    if isinstance(value, str):
+        raise TypeError(f"{what} is a str, not bytes: encode it, as in {value[:40]!r}.encode()")
+    try:
+        return memoryview(value).tobytes()
+    except TypeError:
+        raise TypeError(f"{what} is a {type(value).__name__}, not bytes or anything with the buffer protocol") from None

@@ -1,0 +1,34 @@
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from smartpipe._codec cimport Buffer, Deflater, sp_record
+
+
+cdef class Encoder:
+    """The pairs of one block on their way into a data file; used again for the next."""
+    cdef uint64_t limit
+    cdef int level                 # 0: not compressed
+    cdef Deflater deflater
+    cdef readonly uint64_t raw
+    cdef readonly uint32_t pairs
+    cdef Buffer out                # the bytes for the data file, after `encode`
+    cdef int clear(self) except -1
+    cdef int add(self, object key, object value) except -1
+    cdef int put(self, bytes key, bytes value) except -1
+    cdef int encode(self, bytes block) except -1
+
+
+cdef class Encoder1(Encoder):
+    cdef Buffer data
+
+
+cdef class Encoder2(Encoder):
+    cdef sp_record record          # after `encode` complete but for stamp, synced and ordinal
+    cdef Buffer key_lengths
+    cdef Buffer value_lengths
+    cdef Buffer keys
+    cdef Buffer small
+    cdef Buffer head
+    cdef Buffer segments
+    cdef list large
+    cdef Buffer pointers
+    cdef uint64_t store(self, const uint8_t *p, uint64_t n, uint8_t *out, int *status) noexcept nogil

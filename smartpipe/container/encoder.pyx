@@ -1,0 +1,204 @@
+"""Pairs into the bytes of a block: gathered one by one, then compressed without the GIL."""
+
+from collections.abc import Mapping
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport UINT32_MAX
+from libc.string cimport memcpy, memset
+
+from smartpipe._codec cimport (
+    SP_BLOCK, SP_DIRECTORY_ENTRY, SP_FULL, SP_NONE, SP_OK, SP_PAIR_LENGTHS, SP_RECORD_HEADER, SP_ZLIB, crc32,
+    directory_encode, sp_key_position, sp_lead_size, sp_segment, sp_store32,
+)
+from smartpipe.container.block cimport as_bytes
+
+from smartpipe import errors
+
+# A value of this size or more is a segment of its own. Measured in FORMAT.md, «The head».
+cdef uint64_t LARGE = 4096
+
+
+cdef class Encoder:
+    def __init__(self, uint64_t limit, int level):
+        self.limit = limit
+        self.level = level
+        self.out = Buffer()
+        if level > 0:
+            self.deflater = Deflater(level)
+
+    def fill(self, pairs):
+        """Take over all pairs of a mapping, or of an iterable of pairs."""
+        if isinstance(pairs, (dict, Mapping)):
+            pairs = pairs.items()
+        elif isinstance(pairs, (bytes, str)):
+            raise TypeError(f"pairs are a mapping or an iterable of (key, value), not {type(pairs).__name__}")
+        for pair in pairs:
+            try:
+                key, value = pair
+            except (TypeError, ValueError):
+                raise TypeError(f"a pair is (key, value), not {pair!r:.80}") from None
+            self.add(key, value)
+
+    cdef int add(self, object key, object value) except -1:
+        """Take over a pair; BlockTooLargeError, with nothing taken, where the block would grow too large."""
+        cdef bytes name = as_bytes(key, "the key of a pair")
+        cdef bytes content = as_bytes(value, "the value of a pair")
+        cdef uint64_t raw = self.raw + SP_PAIR_LENGTHS + PyBytes_GET_SIZE(name) + PyBytes_GET_SIZE(content)
+        if raw > self.limit:
+            raise errors.BlockTooLargeError(
+                f"with the pair {name[:80]!r} of {len(content)} bytes the block has {raw}, more than max_block_size, "
+                f"{self.limit}")
+        if self.pairs == UINT32_MAX:
+            raise errors.BlockTooLargeError(f"more than {UINT32_MAX} pairs")
+        self.put(name, content)
+        self.raw = raw
+        self.pairs += 1
+        return 0
+
+    cdef int clear(self) except -1:
+        """Forget the pairs, to begin anew."""
+        self.raw = 0
+        self.pairs = 0
+        self.out.size = 0
+        return 0
+
+    cdef int put(self, bytes key, bytes value) except -1:
+        raise TypeError("an encoder is of a format")
+
+    cdef int encode(self, bytes block) except -1:
+        """Make the bytes for the data file in `out`."""
+        raise TypeError("an encoder is of a format")
+
+
+cdef class Encoder1(Encoder):
+    """Format 1: pairs one after another, compressed as one stream."""
+
+    def __init__(self, uint64_t limit, int level):
+        Encoder.__init__(self, limit, level)
+        # Without compression the pairs are gathered where they are written from.
+        self.data = Buffer() if level > 0 else self.out
+
+    cdef int clear(self) except -1:
+        Encoder.clear(self)
+        self.data.size = 0
+        return 0
+
+    cdef int put(self, bytes key, bytes value) except -1:
+        sp_store32(self.data.extend(4), <uint32_t>PyBytes_GET_SIZE(key))
+        self.data.append(PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
+        sp_store32(self.data.extend(4), <uint32_t>PyBytes_GET_SIZE(value))
+        self.data.append(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+        return 0
+
+    cdef int encode(self, bytes block) except -1:
+        cdef size_t n = self.data.size, room = n + (n >> 3) + 64, written = 0
+        cdef int status = SP_FULL
+        if self.level == 0 or n == 0:
+            return 0
+        while status == SP_FULL:
+            self.out.reserve(room)
+            with nogil:
+                status = self.deflater.deflate(self.data.data, n, self.out.data, room, &written)
+            room *= 2
+        if status != SP_OK:
+            raise MemoryError
+        self.out.size = written
+        return 0
+
+
+cdef class Encoder2(Encoder):
+    """Format 2: small values with all keys in the head, large ones in segments of their own."""
+
+    def __init__(self, uint64_t limit, int level):
+        Encoder.__init__(self, limit, level)
+        self.key_lengths = Buffer()
+        self.value_lengths = Buffer()
+        self.keys = Buffer()
+        self.small = Buffer()
+        self.head = Buffer()
+        self.segments = Buffer()
+        self.pointers = Buffer()
+        self.large = []
+
+    cdef int clear(self) except -1:
+        Encoder.clear(self)
+        for buffer in (self.key_lengths, self.value_lengths, self.keys, self.small, self.segments, self.pointers):
+            (<Buffer>buffer).size = 0
+        self.large.clear()
+        return 0
+
+    cdef int put(self, bytes key, bytes value) except -1:
+        cdef size_t key_length = PyBytes_GET_SIZE(key), length = PyBytes_GET_SIZE(value)
+        cdef sp_segment *segment
+        sp_store32(self.key_lengths.extend(4), <uint32_t>key_length)
+        sp_store32(self.value_lengths.extend(4), <uint32_t>length)
+        self.keys.append(PyBytes_AS_STRING(key), key_length)
+        if length < LARGE:
+            self.small.append(PyBytes_AS_STRING(value), length)
+            return 0
+        segment = <sp_segment *>self.segments.extend(sizeof(sp_segment))
+        memset(segment, 0, sizeof(sp_segment))
+        segment.pair = self.pairs
+        segment.raw = <uint32_t>length
+        (<const char **>self.pointers.extend(sizeof(char *)))[0] = PyBytes_AS_STRING(value)
+        self.large.append(value)
+        return 0
+
+    cdef int encode(self, bytes block) except -1:
+        cdef sp_record *record = &self.record
+        cdef sp_segment *segments = <sp_segment *>self.segments.data
+        cdef uint64_t key_length = PyBytes_GET_SIZE(block), position, i, stored
+        cdef size_t most
+        cdef int status = SP_OK
+        memset(record, 0, sizeof(sp_record))
+        record.kind = SP_BLOCK
+        record.codec = SP_ZLIB if self.level > 0 else SP_NONE
+        record.pairs = self.pairs
+        record.larges = <uint32_t>(self.segments.size // sizeof(sp_segment))
+        record.key_length = <uint32_t>key_length
+        most = SP_RECORD_HEADER + SP_DIRECTORY_ENTRY * <size_t>record.larges + key_length + self.raw
+        if most > UINT32_MAX:
+            raise errors.BlockTooLargeError(f"a record of {most} bytes with its key, more than {UINT32_MAX}",
+                                            block=block)
+        self.head.size = 0
+        for part in (self.key_lengths, self.value_lengths, self.keys, self.small):
+            self.head.append((<Buffer>part).data, (<Buffer>part).size)
+        record.head_raw = <uint32_t>self.head.size
+        self.out.size = 0
+        self.out.extend(most)
+        position = sp_key_position(record)
+        memcpy(self.out.data + position, PyBytes_AS_STRING(block), key_length)
+        position += key_length
+        with nogil:
+            stored = self.store(self.head.data, self.head.size, self.out.data + position, &status)
+            record.head_stored = <uint32_t>stored
+            record.head_crc = crc32(self.out.data + position, stored)
+            position += stored
+            i = 0
+            while i < record.larges and status == SP_OK:
+                stored = self.store((<const uint8_t **>self.pointers.data)[i], segments[i].raw,
+                                    self.out.data + position, &status)
+                segments[i].stored = <uint32_t>stored
+                segments[i].crc = crc32(self.out.data + position, stored)
+                position += stored
+                i += 1
+        if status != SP_OK:
+            raise MemoryError
+        directory_encode(segments, record.larges, self.out.data + SP_RECORD_HEADER)
+        record.lead_crc = crc32(self.out.data + SP_RECORD_HEADER, sp_lead_size(record) - record.head_stored
+                                - SP_RECORD_HEADER)
+        self.out.size = position
+        record.size = <uint32_t>position
+        return 0
+
+    cdef uint64_t store(self, const uint8_t *p, uint64_t n, uint8_t *out, int *status) noexcept nogil:
+        """A segment into `out`, which has room for n bytes: compressed where that is smaller. Returns its stored size."""
+        cdef size_t written = 0
+        if self.level > 0 and n > 0:
+            status[0] = self.deflater.deflate(p, n, out, n - 1, &written)
+            if status[0] != SP_FULL:
+                return written
+            status[0] = SP_OK
+        if n > 0:
+            memcpy(out, p, n)
+        return n

@@ -1,0 +1,16 @@
+from libc.stdint cimport uint8_t, uint64_t
+
+from smartpipe._codec cimport Buffer, sp_entry
+from smartpipe.container.block cimport Block
+from smartpipe.container.layout cimport Layout
+from smartpipe.container.source cimport Task
+
+
+cdef class Format1(Layout):
+    cdef readonly str index_path
+    cdef readonly bint compressed
+    cdef readonly uint64_t index_good
+    cdef int plan(self, sp_entry *entry, uint64_t number, uint64_t stored, Task *task, bytes key) except -1
+    cdef uint64_t raw_size(self, uint64_t number, sp_entry *entry, uint64_t stored) except? 0
+    cdef Buffer inflate_last(self, const uint8_t *stored, uint64_t n, bytes key, uint64_t offset)
+    cdef Block open_block(self, const uint8_t *data, uint64_t n, uint64_t offset, Buffer memory, bytes key)

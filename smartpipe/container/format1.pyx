@@ -1,0 +1,253 @@
+"""Reading a pipe of format 1, the original's. FORMAT.md, «Format 1»."""
+
+import os
+import warnings
+
+from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
+
+from smartpipe._codec cimport (
+    SP_BLOCK, SP_ENTRY1, SP_FULL, SP_NONE, SP_OK, SP_STREAM, SP_TOO_LARGE, SP_TRUNCATED, SP_ZLIB, entry1_decode,
+    most_raw, pairs_check, sp_entry1,
+)
+from smartpipe.container.block cimport Block
+from smartpipe.container.index cimport Index
+from smartpipe.container.layout cimport BATCH, Batch
+from smartpipe.container.source cimport Source, Task
+
+from smartpipe import errors
+
+cdef uint64_t UNKNOWN = <uint64_t>-1
+
+
+cdef class Format1(Layout):
+    """The open data file of a pipe, and its whole index in memory.
+
+    In the entries of the index `stamp` is the offset in the uncompressed data; `index_good` is how many bytes of
+    the index file are whole entries.
+    """
+
+    def __init__(self, Source source, str index_path, bint compressed, uint64_t size):
+        self.source = source
+        self.index_path = index_path
+        self.compressed = compressed
+        self.size = size
+        self.index = Index()
+        self.read_index()
+
+    def read_index(self):
+        cdef sp_entry1 found
+        cdef sp_entry entry, last
+        with open(self.index_path, "rb") as file:
+            data = file.read()
+        cdef const uint8_t *p = data
+        cdef size_t n = len(data), position = 0
+        last.offset = last.stamp = 0
+        while position < n:
+            if entry1_decode(p + position, n - position, &found) != SP_OK:
+                warnings.warn(f"{self.index_path}: the index ends within an entry at offset {position}: "
+                              f"{self.index.count} blocks are listed before it", errors.PipeWarning, stacklevel=4)
+                break
+            entry.offset = found.offset
+            entry.stamp = found.raw_offset
+            if entry.offset < last.offset or entry.stamp < last.stamp:
+                raise errors.CorruptError(
+                    f"the block begins at {entry.offset} of the data and {entry.stamp} uncompressed, "
+                    f"before the one listed before it, at {last.offset} and {last.stamp}",
+                    path=self.index_path, block=found.key[:found.key_length], offset=position)
+            entry.size = entry.lead = entry.raw = entry.pairs = 0
+            entry.key_length = found.key_length
+            entry.kind = SP_BLOCK
+            entry.codec = SP_ZLIB if self.compressed else SP_NONE
+            self.index.add(&entry, found.key)
+            last = entry
+            position += SP_ENTRY1 + found.key_length
+        self.index_good = position
+
+    cdef int extent(self, uint64_t number, sp_entry *entry, uint64_t *stored) except -1:
+        cdef uint64_t end = self.size
+        cdef sp_entry next
+        self.index.entry(number, entry)
+        if number + 1 < self.index.count:
+            self.index.entry(number + 1, &next)
+            end = next.offset
+        if end > self.size or entry.offset > end:
+            raise errors.TruncatedError(
+                f"the index lists it from {entry.offset} to {max(end, entry.offset)}, the file has {self.size} bytes",
+                path=self.source.path, block=self.index.key(number, entry), offset=entry.offset)
+        stored[0] = end - entry.offset
+        return 0
+
+    cdef uint64_t raw_size(self, uint64_t number, sp_entry *entry, uint64_t stored) except? 0:
+        """The uncompressed size of a block; UNKNOWN for the last one of a compressed pipe."""
+        cdef sp_entry next
+        if not self.compressed:
+            return stored
+        if stored == 0:
+            return 0
+        if number + 1 == self.index.count:
+            return UNKNOWN
+        self.index.entry(number + 1, &next)
+        return next.stamp - entry.stamp
+
+    def sizes(self, uint64_t number):
+        """Return offset, stored bytes and raw bytes of a block; raw is None where the format does not tell."""
+        cdef sp_entry entry
+        cdef uint64_t stored, raw
+        self.extent(number, &entry, &stored)
+        raw = self.raw_size(number, &entry, stored)
+        return entry.offset, stored, None if raw == UNKNOWN else raw
+
+    def last_whole(self):
+        """Return where the last whole block ends, in the file and uncompressed, and the key of an unfinished one behind it or
+        None. That one is taken out of the index. Any other damage of the last block is its error."""
+        cdef sp_entry entry
+        cdef Block block
+        cdef uint64_t count = self.index.count
+        if count == 0:
+            return 0, 0, None
+        self.index.entry(count - 1, &entry)
+        key = self.index.key(count - 1, &entry)
+        try:
+            block = self.fetch(count - 1, key)
+        except errors.TruncatedError:
+            if entry.offset > self.size:
+                raise
+            self.index.drop_last()
+            self.index_good -= SP_ENTRY1 + entry.key_length
+            return entry.offset, entry.stamp, key
+        return self.size, entry.stamp + block.record.head_raw, None
+
+    cdef int plan(self, sp_entry *entry, uint64_t number, uint64_t stored, Task *task, bytes key) except -1:
+        """How a block is inflated: sizes checked, `raw` UNKNOWN for the last one of a compressed pipe."""
+        cdef uint64_t raw = self.raw_size(number, entry, stored)
+        cdef uint64_t limit = min(self.source.limit, <uint64_t>UINT32_MAX)
+        task.size = stored
+        task.raw = raw
+        task.check = False
+        task.exact = True
+        task.out = NULL
+        task.status = SP_OK
+        if raw != UNKNOWN and raw > limit:
+            raise errors.BlockTooLargeError(f"{raw} bytes, more than max_block_size, {limit}", path=self.source.path,
+                                            block=key, offset=entry.offset)
+        if self.compressed and stored > 0 and raw != UNKNOWN and raw > most_raw(SP_ZLIB, stored):
+            raise self.source.failure(SP_STREAM, f"{stored} stored bytes for {raw} raw ones", key, entry.offset)
+        return 0
+
+    cdef Buffer inflate_last(self, const uint8_t *stored, uint64_t n, bytes key, uint64_t offset):
+        """The last block of a compressed pipe, whose raw size nothing tells: room grows until the stream ends."""
+        cdef Buffer out = Buffer()
+        cdef uint64_t limit = min(self.source.limit, <uint64_t>UINT32_MAX)
+        cdef size_t room = max(4 * n, <uint64_t>(64 << 10))
+        cdef Task task
+        while True:
+            room = min(room, limit)
+            out.size = 0
+            task.stored = stored
+            task.size = n
+            task.out = out.extend(room)
+            task.raw = room
+            task.check = task.exact = False
+            self.source.run(&task, 1)
+            if task.status == SP_FULL and room < limit:
+                room *= 2
+                continue
+            if task.status == SP_FULL:
+                task.status = SP_TOO_LARGE
+            if task.status != SP_OK:
+                raise self.source.failure(task.status, "the compressed block", key, offset)
+            out.size = task.raw
+            return out
+
+    cdef Block open_block(self, const uint8_t *data, uint64_t n, uint64_t offset, Buffer memory, bytes key):
+        """Pair bytes as a block."""
+        cdef Block block = Block.__new__(Block)
+        cdef uint64_t good
+        cdef int status = pairs_check(data, n, &block.record.pairs, &good)
+        if status != SP_OK:
+            kind = errors.TruncatedError if status == SP_TRUNCATED else errors.BlockTooLargeError
+            raise kind(f"the pairs of the block end after {good} of {n} bytes", path=self.source.path, block=key,
+                       offset=offset)
+        block.key = key
+        block.source = self.source
+        block.offset = offset
+        block.head = data
+        block.inflated = memory
+        block.record.head_raw = <uint32_t>n
+        return block
+
+    cdef Block fetch(self, uint64_t number, bytes key):
+        cdef Buffer stored = Buffer(), raw
+        cdef sp_entry entry
+        cdef uint64_t size
+        cdef Task task
+        self.extent(number, &entry, &size)
+        self.plan(&entry, number, size, &task, key)
+        self.source.read_into(entry.offset, size, stored.extend(size), key)
+        if not self.compressed or size == 0:
+            return self.open_block(stored.data, size, entry.offset, stored, key)
+        if task.raw == UNKNOWN:
+            raw = self.inflate_last(stored.data, size, key, entry.offset)
+        else:
+            raw = Buffer()
+            task.stored = stored.data
+            task.out = raw.extend(task.raw)
+            self.source.run(&task, 1)
+            if task.status != SP_OK:
+                raise self.source.failure(task.status, "the compressed block", key, entry.offset)
+        return self.open_block(raw.data, raw.size, entry.offset, raw, key)
+
+    cdef int fill(self, Batch batch, uint64_t number, uint64_t stop, frozenset select) except -1:
+        cdef Buffer stored = batch.idle(), memory = batch.idle(), tasks = batch.idle(), last
+        cdef list blocks = batch.blocks, places = []
+        cdef uint64_t begin = 0, end = 0, raw = 0, size
+        cdef sp_entry entry
+        cdef Task plan
+        cdef Task *task
+        cdef Block block
+        blocks.clear()
+        tasks.size = 0
+        while number < stop:
+            key = None
+            try:
+                self.extent(number, &entry, &size)
+                key = self.index.key(number, &entry)
+                self.plan(&entry, number, size, &plan, key)
+            except errors.SmartPipeError:
+                if not places:
+                    raise
+                break
+            if not places:
+                begin = entry.offset
+            elif entry.offset + size - begin > BATCH or raw + (0 if plan.raw == UNKNOWN else plan.raw) > BATCH:
+                break
+            end = entry.offset + size
+            raw += 0 if plan.raw == UNKNOWN else plan.raw
+            places.append((key, entry.offset))
+            (<Task *>tasks.extend(sizeof(Task)))[0] = plan
+            number += 1
+        batch.next = number
+        self.source.read_into(begin, end - begin, stored.extend(end - begin), None)
+        memory.reserve(raw)
+        task = <Task *>tasks.data
+        for _, offset in places:
+            task.stored = stored.data + (<uint64_t>offset - begin)
+            if self.compressed and task.size > 0 and task.raw != UNKNOWN:
+                task.out = memory.extend(task.raw)
+            task += 1
+        self.source.run(<Task *>tasks.data, len(places))
+        task = <Task *>tasks.data
+        for key, offset in places:
+            if task.status != SP_OK:
+                raise self.source.failure(task.status, "the compressed block", key, offset)
+            if task.raw == UNKNOWN:
+                last = self.inflate_last(task.stored, task.size, key, offset)
+                block = self.open_block(last.data, last.size, offset, last, key)
+            elif task.out == NULL:
+                block = self.open_block(task.stored, task.size, offset, stored, key)
+            else:
+                block = self.open_block(task.out, task.raw, offset, memory, key)
+            block.select = select
+            blocks.append(block)
+            task += 1
+        return 0

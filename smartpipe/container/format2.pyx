@@ -1,0 +1,227 @@
+"""Reading a pipe of format 2."""
+
+import warnings
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp
+
+from smartpipe._codec cimport (
+    SP_KEY, SP_OK, SP_SIZES, SP_RECORD_HEADER, record_decode, sp_cursor, sp_cursor_next, sp_entry, sp_key_position,
+    sp_lead_size, sp_pair, sp_record,
+)
+from smartpipe.container.block cimport Block
+from smartpipe.container.frames cimport Frames
+from smartpipe.container.index cimport Index
+from smartpipe.container.layout cimport BATCH, Batch
+from smartpipe.container.scan cimport Scan
+from smartpipe.container.source cimport Source, Task
+
+from smartpipe import errors
+from smartpipe.container.frames import read_frames
+
+# A record up to this size is read whole when one block is asked for: one call instead of several.
+cdef uint32_t WHOLE = 16 << 10
+# Bytes between two blocks that are read along rather than skipped.
+cdef uint64_t GAP = 64 << 10
+
+
+cdef class Format2(Layout):
+    """The open data file of a pipe, and its index as far as it is good; the rest is scanned."""
+
+    def __init__(self, Source source, str index_path, int codec, uint64_t size):
+        cdef Frames frames
+        self.source = source
+        self.index_path = index_path
+        self.codec = codec
+        self.size = size
+        frames = read_frames(index_path, source, size)
+        self.index = frames.index
+        self.tally = frames.tally
+        self.scan(frames.complaint)
+
+    def rebuild(self, complaint):
+        """Make the index anew from the data."""
+        self.index = Index()
+        self.tally = type(self.tally)()
+        self.scan(complaint)
+
+    def scan(self, complaint):
+        """Add what the index does not cover; warn of what the user should know."""
+        cdef Scan scan = Scan(self.source, self.index, self.tally, self.size, False)
+        start = self.tally.end
+        scan.run()
+        if complaint is not None and self.size > start:
+            warnings.warn(f"{self.index_path}: {complaint}; {self.size - start} bytes of data were scanned",
+                          errors.PipeWarning, stacklevel=4)
+        for first, last in scan.damage:
+            warnings.warn(f"{self.source.path}: bytes {first} to {last} are damaged: the blocks there are lost, the others readable",
+                          errors.PipeWarning, stacklevel=4)
+
+    @property
+    def metadata(self):
+        """The pairs of the last metadata record, as a dict."""
+        cdef sp_record record
+        cdef Buffer memory = Buffer()
+        cdef Block block
+        if self.tally.metadata == 0:
+            return {}
+        self.source.read_into(self.tally.metadata, SP_RECORD_HEADER, memory.extend(SP_RECORD_HEADER), None)
+        status = record_decode(memory.data, memory.size, self.source.id, self.tally.metadata, &record)
+        if status != SP_OK:
+            raise self.source.failure(status, "the metadata record", None, self.tally.metadata)
+        memory.size = 0
+        self.source.read_into(self.tally.metadata, record.size, memory.extend(record.size), None)
+        block = self.open_block(memory.data, record.size, self.tally.metadata, record.size, memory, None)
+        return dict(block)
+
+    cdef int extent(self, uint64_t number, sp_entry *entry, uint64_t *stored) except -1:
+        self.entry(number, entry)
+        stored[0] = entry.size
+        if entry.offset > self.size or entry.size > self.size - entry.offset:
+            raise errors.TruncatedError(f"the index lists {entry.size} bytes here, the file has {self.size}",
+                                        path=self.source.path, block=self.index.key(number, entry),
+                                        offset=entry.offset)
+        if not SP_RECORD_HEADER <= entry.lead <= entry.size:
+            raise self.source.failure(SP_SIZES, "the index entry", self.index.key(number, entry), entry.offset)
+        return 0
+
+    cdef Block open_block(self, const uint8_t *record, size_t present, uint64_t offset, uint64_t size, Buffer memory,
+                          bytes key):
+        """The record that begins at a pointer, of which `present` bytes are there, as a block whose head is still closed."""
+        cdef Block block
+        cdef sp_record header
+        cdef int status = record_decode(record, present, self.source.id, offset, &header)
+        if status == SP_OK and (header.size != size or sp_lead_size(&header) > present):
+            status = SP_SIZES
+        if status != SP_OK:
+            raise self.source.failure(status, "the header of the record", key, offset)
+        block = Block.__new__(Block)
+        block.key = key
+        block.open_record(self.source, offset, &header, record, present, memory)
+        if key is not None and not (header.key_length == <size_t>PyBytes_GET_SIZE(key) and (
+                header.key_length == 0 or memcmp(record + sp_key_position(&header), PyBytes_AS_STRING(key),
+                                                 header.key_length) == 0)):
+            raise self.source.failure(SP_KEY, "the record", key, offset)
+        return block
+
+    cdef Block fetch(self, uint64_t number, bytes key):
+        cdef Buffer memory = Buffer()
+        cdef sp_entry entry
+        cdef uint64_t stored
+        cdef size_t present
+        self.extent(number, &entry, &stored)
+        present = entry.size if entry.size <= WHOLE else entry.lead
+        memory.reserve(present)
+        self.source.read_into(entry.offset, present, memory.extend(present), key)
+        return self.open_block(memory.data, present, entry.offset, entry.size, memory, key)
+
+    cdef int fill(self, Batch batch, uint64_t number, uint64_t stop, frozenset select) except -1:
+        cdef Buffer stored = batch.idle()
+        cdef Buffer heads, values, tasks
+        cdef list blocks = batch.blocks, places = []
+        cdef uint64_t begin = 0, end = 0, raw = 0, size
+        cdef sp_entry entry
+        cdef Block block
+        blocks.clear()
+        while number < stop:
+            try:
+                self.extent(number, &entry, &size)
+            except errors.SmartPipeError:
+                if not places:
+                    raise
+                break
+            if places:
+                if entry.offset < end or entry.offset - end > GAP:
+                    break
+                if entry.offset + size - begin > BATCH or raw + entry.raw > BATCH:
+                    break
+            else:
+                begin = entry.offset
+            end = entry.offset + size
+            raw += entry.raw
+            places.append((entry.offset, size))
+            number += 1
+        batch.next = number
+        self.source.read_into(begin, end - begin, stored.extend(end - begin), None)
+        for offset, size in places:
+            block = self.open_block(stored.data + (<uint64_t>offset - begin), size, offset, size, stored, None)
+            block.select = select
+            blocks.append(block)
+        heads = batch.idle()
+        values = batch.idle()
+        tasks = batch.idle()
+        self.inflate_heads(blocks, tasks, heads)
+        self.inflate_values(blocks, tasks, values, select)
+        return 0
+
+    cdef int inflate_heads(self, list blocks, Buffer tasks, Buffer memory) except -1:
+        cdef uint64_t total = 0
+        cdef Block block
+        cdef Task *task
+        for block in blocks:
+            if block.record.head_stored < block.record.head_raw:
+                total += block.record.head_raw
+        memory.reserve(total)
+        tasks.size = 0
+        for block in blocks:
+            task = <Task *>tasks.extend(sizeof(Task))
+            task.stored = block.lead + sp_lead_size(&block.record) - block.record.head_stored
+            task.size = block.record.head_stored
+            task.raw = block.record.head_raw
+            task.crc = block.record.head_crc
+            task.check = task.exact = True
+            task.out = memory.extend(task.raw) if task.size < task.raw else NULL
+        self.source.run(<Task *>tasks.data, len(blocks))
+        task = <Task *>tasks.data
+        for block in blocks:
+            if task.status != SP_OK:
+                raise self.source.failure(task.status, "the head of the record", block.key, block.offset)
+            block.inflated = memory
+            block.set_head(task.stored if task.out == NULL else task.out)
+            task += 1
+        return 0
+
+    cdef int inflate_values(self, list blocks, Buffer tasks, Buffer memory, frozenset select) except -1:
+        cdef uint64_t total = 0
+        cdef size_t count = 0
+        cdef uint32_t i
+        cdef Block block
+        cdef Task *task
+        cdef sp_cursor cursor
+        cdef sp_pair pair
+        for block in blocks:
+            for i in range(block.record.larges):
+                if block.segments[i].stored < block.segments[i].raw:
+                    total += block.segments[i].raw
+        memory.reserve(total)
+        tasks.size = 0
+        for block in blocks:
+            if block.record.larges == 0:
+                continue
+            cursor = block.cursor()
+            while block.next(&cursor, &pair):
+                if pair.value == NULL:
+                    task = <Task *>tasks.extend(sizeof(Task))
+                    task.stored = block.lead + block.segments[pair.large].position
+                    task.size = block.segments[pair.large].stored
+                    task.raw = block.segments[pair.large].raw
+                    task.crc = block.segments[pair.large].crc
+                    task.check = task.exact = True
+                    task.out = memory.extend(task.raw) if task.size < task.raw else NULL
+                    count += 1
+        self.source.run(<Task *>tasks.data, count)
+        task = <Task *>tasks.data
+        for block in blocks:
+            if block.record.larges == 0:
+                continue
+            block.values = memory
+            cursor = block.cursor()
+            while block.next(&cursor, &pair):
+                if pair.value == NULL:
+                    if task.status != SP_OK:
+                        raise self.source.failure(task.status, f"the value of pair {block.segments[pair.large].pair}",
+                                                  block.key, block.offset + block.segments[pair.large].position)
+                    block.places[pair.large] = task.stored if task.out == NULL else task.out
+                    task += 1
+        return 0

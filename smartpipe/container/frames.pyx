@@ -1,0 +1,167 @@
+"""The index file of format 2: its frames read into an index, and the bytes of a new frame. FORMAT.md, «Index»."""
+
+import mmap
+import os
+
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from smartpipe._codec cimport (
+    SP_ENTRY, SP_FRAME_CLOSED, SP_FRAME_HEADER, SP_HASH_KEY, SP_INDEX_HEADER, SP_OK, SP_RECORD_HEADER, frame_decode,
+    frame_encode, index_decode, index_encode, record_decode, sp_entry, sp_frame, sp_frame_sums, sp_index, sp_record,
+    sums_encode, words,
+)
+from smartpipe.container.index cimport Mapped
+from smartpipe.container.source cimport Source
+
+from smartpipe import errors
+from smartpipe.container.index import DamagedIndex
+
+
+cdef class Frames:
+    def __init__(self):
+        self.index = Index()
+        self.tally = Tally()
+
+
+def read_frames(str path, Source source, uint64_t data_size):
+    """Read the index file at a path for a data file of data_size bytes; what is missing or bad there is left to a scan."""
+    cdef Frames frames = Frames()
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        frames.complaint = "there is no index"
+        return frames
+    try:
+        size = os.fstat(fd).st_size
+        mapped = Mapped(mmap.mmap(fd, size, access=mmap.ACCESS_READ)) if size > 0 else None
+    finally:
+        os.close(fd)
+    if mapped is None:
+        frames.complaint = "the index is empty"
+        return frames
+    take(frames, path, mapped, size, source, data_size)
+    if frames.tally.end > source_start and not same_history(frames, source):
+        frames = Frames()
+        frames.complaint = "the index belongs to another history of this data"
+    return frames
+
+
+cdef uint64_t source_start = Tally().end
+
+
+cdef int take(Frames frames, str path, Mapped mapped, uint64_t size, Source source, uint64_t data_size) except -1:
+    cdef const uint8_t *p = <const uint8_t *>mapped.view.buf
+    cdef Tally tally = frames.tally
+    cdef sp_index header
+    cdef sp_frame frame
+    cdef sp_entry entry
+    cdef uint64_t offset = SP_INDEX_HEADER
+    cdef int status = index_decode(p, size, &header)
+    if status != SP_OK:
+        frames.complaint = f"the index is not usable: {words(status)}"
+        return 0
+    if header.id != source.id:
+        frames.complaint = "the index is stale: it belongs to another data file"
+        return 0
+    frames.index = Index(header.hash_key[:SP_HASH_KEY])
+    while offset < size:
+        status = frame_decode(p + offset, size - offset, source.id, offset, &frame)
+        if status != SP_OK:
+            frames.complaint = f"the index is damaged at offset {offset}: {words(status)}"
+            break
+        if frame.start != tally.end:
+            frames.complaint = f"the frame at offset {offset} of the index covers the data from {frame.start}, not {tally.end}"
+            break
+        if frame.to > data_size:
+            if data_size < frame.synced or frame.flags & SP_FRAME_CLOSED:
+                raise errors.TruncatedError(f"the file has {data_size} bytes, its index covers {frame.to}",
+                                            path=source.path, offset=data_size)
+            frames.complaint = f"the index covers {frame.to} bytes of data, of which {data_size} are there"
+            break
+        try:
+            if frame.slots > 0 or frame.entries == 0:
+                frames.index.map_frame(mapped, offset, &frame)
+            else:
+                frames.index.copy_frame(mapped, offset, &frame)
+                frames.loose += frame.entries
+        except DamagedIndex as damage:
+            frames.complaint = f"the index is damaged in the frame at offset {offset}: {damage}"
+            break
+        tally.end = frame.to
+        tally.synced = max(tally.synced, frame.synced)
+        tally.blocks = frame.blocks
+        tally.pairs = frame.pairs
+        tally.raw = frame.raw
+        tally.stamp = frame.stamp
+        tally.metadata = frame.metadata
+        tally.last_crc = frame.last_crc
+        frames.closed = frame.flags & SP_FRAME_CLOSED
+        frames.count += 1
+        offset += frame.size
+    frames.size = offset
+    frames.whole = offset == size
+    return 0
+
+
+cdef bint same_history(Frames frames, Source source) except -1:
+    """Whether the last record that the index knows is the one that lies in the data; notes its place and ordinal."""
+    cdef Tally tally = frames.tally
+    cdef sp_entry entry
+    cdef sp_record record
+    cdef bytes header
+    tally.last = tally.metadata
+    try:
+        if frames.index.count > 0:
+            frames.index.entry(frames.index.count - 1, &entry)
+            tally.last = max(tally.last, entry.offset)
+    except DamagedIndex:
+        return False
+    if tally.last == 0:
+        return False
+    header = source.read(tally.last, SP_RECORD_HEADER)
+    if record_decode(header, len(header), source.id, tally.last, &record) != SP_OK or record.crc != tally.last_crc:
+        return False
+    tally.ordinal = record.ordinal + 1
+    return True
+
+
+cdef Buffer header_bytes(uint64_t id, Index index):
+    """The header of an index file."""
+    cdef Buffer out = Buffer()
+    cdef sp_index header
+    header.id = id
+    memcpy(header.hash_key, index.hash_key, SP_HASH_KEY)
+    index_encode(&header, out.extend(SP_INDEX_HEADER))
+    return out
+
+
+cdef Buffer frame_bytes(uint64_t id, Index index, Tally tally, uint64_t first, uint64_t start, uint64_t offset,
+                        bint table, bint closed):
+    """The frame with the entries from number `first` on, that covers the data from `start` to where the tally ends, for an
+    offset of the index file."""
+    cdef Buffer out = Buffer(), body
+    cdef sp_frame frame
+    cdef uint64_t sums, count = index.count - first
+    memset(&frame, 0, sizeof(frame))
+    frame.entries = count
+    frame.slots = count + count // 3 + 1 if table and count > 0 else 0
+    body = index.frame_body(first, frame.slots, &frame.key_bytes)
+    sums = sp_frame_sums(body.size)
+    out.reserve(SP_FRAME_HEADER + sums + body.size)
+    out.extend(SP_FRAME_HEADER + sums)
+    frame.sums_crc = sums_encode(body.data, body.size, out.data + SP_FRAME_HEADER)
+    out.append(body.data, body.size)
+    frame.size = out.size
+    frame.start = start
+    frame.to = tally.end
+    frame.synced = tally.synced
+    frame.blocks = tally.blocks
+    frame.pairs = tally.pairs
+    frame.raw = tally.raw
+    frame.stamp = tally.stamp
+    frame.metadata = tally.metadata
+    frame.last_crc = tally.last_crc
+    frame.flags = SP_FRAME_CLOSED if closed else 0
+    frame_encode(&frame, id, offset, out.data)
+    return out

@@ -1,0 +1,53 @@
+"""Telling from their first bytes what files are."""
+
+from smartpipe._codec cimport (
+    SP_FILE_HEADER, SP_INDEX_HEADER, SP_FLAGS, SP_MAGIC, SP_NONE, SP_OK, SP_RESERVED, SP_TRUNCATED, SP_ZLIB, file_decode,
+    index_decode, sp_file, sp_index, words,
+)
+
+from smartpipe import errors
+
+INDEX_HEADER = SP_INDEX_HEADER
+CODECS = {SP_NONE: "none", SP_ZLIB: "zlib"}
+
+
+def file_header(path):
+    """Return (file id, codec number) of a data file of format 2, (None, None) where it ends within the header, None for any
+    other file. A header of another version, or a damaged one, is FormatError or CorruptError."""
+    cdef sp_file header
+    cdef bytes start
+    with open(path, "rb") as file:
+        start = file.read(SP_FILE_HEADER)
+    cdef int status = file_decode(start, len(start), &header)
+    if status == SP_OK:
+        return header.id, header.codec
+    if status == SP_MAGIC:
+        return None
+    if status == SP_TRUNCATED:
+        return None, None
+    kind = errors.FormatError if status in (SP_FLAGS, SP_RESERVED) else errors.CorruptError
+    raise kind(f"the file header: {words(status)}", path=path, offset=0)
+
+
+def is_index(path):
+    """Whether a file begins, as far as it goes, like an index of format 2; not where it is empty or there is none."""
+    cdef sp_index index
+    cdef bytes start
+    try:
+        with open(path, "rb") as file:
+            start = file.read(SP_INDEX_HEADER)
+    except FileNotFoundError:
+        return False
+    return start != b"" and index_decode(start, len(start), &index) != SP_MAGIC
+
+
+def index_id(path):
+    """Return the file id that an index file of format 2 names, None for any other file and where there is none."""
+    cdef sp_index index
+    cdef bytes start
+    try:
+        with open(path, "rb") as file:
+            start = file.read(SP_INDEX_HEADER)
+    except FileNotFoundError:
+        return None
+    return index.id if index_decode(start, len(start), &index) == SP_OK else None

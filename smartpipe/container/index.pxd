@@ -1,0 +1,37 @@
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from smartpipe._codec cimport Buffer, sp_entry, sp_frame, sp_run
+
+
+cdef class Mapped:
+    """The bytes of an index file, mapped; what keeps its runs valid."""
+    cdef object source
+    cdef Py_buffer view
+
+
+cdef class Run:
+    """Entries in the order of the file: a frame with a table as it is mapped, or what is in memory only and may grow."""
+    cdef sp_run c
+    cdef uint64_t first            # the number of its first entry in the pipe
+    cdef object mapped             # what keeps a mapped frame alive; None in memory
+    cdef Buffer entries
+    cdef Buffer keys
+    cdef Buffer slots
+    cdef Buffer checked
+    cdef int add(self, const uint8_t *hash_key, sp_entry *entry, const uint8_t *key) except -1
+    cdef int grow(self, const uint8_t *hash_key) except -1
+
+
+cdef class Index:
+    """Where the blocks of a pipe are: entries by number in the order of the file, and by key."""
+    cdef list runs
+    cdef uint8_t[16] hash_key
+    cdef readonly uint64_t count
+    cdef int add(self, sp_entry *entry, const uint8_t *key) except -1
+    cdef int64_t find(self, const uint8_t *key, size_t n) except -2
+    cdef Run run_of(self, uint64_t number)
+    cdef int entry(self, uint64_t number, sp_entry *entry) except -1
+    cdef bytes key(self, uint64_t number, sp_entry *entry)
+    cdef int map_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame) except -1
+    cdef int copy_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame) except -1
+    cdef Buffer frame_body(self, uint64_t first, uint64_t slot_count, uint64_t *key_bytes)

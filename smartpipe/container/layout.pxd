@@ -1,0 +1,31 @@
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from smartpipe._codec cimport Buffer, sp_entry
+from smartpipe.container.block cimport Block
+from smartpipe.container.index cimport Index
+from smartpipe.container.source cimport Source
+
+# A batch ends with the block that makes its stored or raw bytes reach this: so much is read and inflated
+# at once, without the GIL, and still lies in the processor's caches when it is looked at.
+cdef enum:
+    BATCH = 512 << 10
+
+
+cdef class Batch:
+    """Blocks that were read together, and the memory they share, which is used again when no block needs it any more."""
+    cdef list blocks
+    cdef list pool
+    cdef uint64_t next             # the number of the block behind them
+    cdef Buffer idle(self)
+
+
+cdef class Layout:
+    """What a reader asks of a format."""
+    cdef readonly Source source
+    cdef readonly Index index
+    cdef readonly uint64_t size    # of the data file when it was opened
+    cdef int entry(self, uint64_t number, sp_entry *entry) except -1
+    cdef int64_t find(self, const uint8_t *key, size_t n) except -2
+    cdef Block fetch(self, uint64_t number, bytes key)
+    cdef int fill(self, Batch batch, uint64_t number, uint64_t stop, frozenset select) except -1
+    cdef int extent(self, uint64_t number, sp_entry *entry, uint64_t *stored) except -1

@@ -1,0 +1,69 @@
+"""What both formats have in common for a reader."""
+
+from cpython.ref cimport PyObject
+
+from smartpipe import errors
+from smartpipe.container.index import DamagedIndex
+
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(PyObject *)
+    PyObject *PyList_GET_ITEM(list items, Py_ssize_t i)
+
+
+cdef class Batch:
+    def __init__(self):
+        self.blocks = []
+        self.pool = []
+
+    cdef Buffer idle(self):
+        """Memory that no block uses."""
+        cdef Buffer buffer
+        cdef Py_ssize_t i
+        for i in range(len(self.pool)):
+            if Py_REFCNT(PyList_GET_ITEM(self.pool, i)) == 1:
+                buffer = self.pool[i]
+                buffer.size = 0
+                return buffer
+        buffer = Buffer()
+        if len(self.pool) >= 6:
+            self.pool.clear()
+        self.pool.append(buffer)
+        return buffer
+
+
+cdef class Layout:
+    """The open files of a pipe of one format."""
+
+    cdef int64_t find(self, const uint8_t *key, size_t n) except -2:
+        """The number of the block with a key, -1: there is none."""
+        try:
+            return self.index.find(key, n)
+        except DamagedIndex as damage:
+            self.rebuild(str(damage))
+            return self.index.find(key, n)
+
+    cdef int entry(self, uint64_t number, sp_entry *entry) except -1:
+        """Entry `number` of the index."""
+        try:
+            return self.index.entry(number, entry)
+        except DamagedIndex as damage:
+            self.rebuild(str(damage))
+            if number >= self.index.count:
+                raise errors.CorruptError(f"the index lists a block number {number}, and is damaged; the data has only "
+                                          f"{self.index.count}", path=self.source.path)
+            return self.index.entry(number, entry)
+
+    cdef int extent(self, uint64_t number, sp_entry *entry, uint64_t *stored) except -1:
+        """Entry `number` and the bytes that the block takes in the data file, all of which are there."""
+        raise NotImplementedError
+
+    cdef Block fetch(self, uint64_t number, bytes key):
+        """Block `number`, whose key is known to be `key`."""
+        raise NotImplementedError
+
+    cdef int fill(self, Batch batch, uint64_t number, uint64_t stop, frozenset select) except -1:
+        """The blocks from `number` on, at least one and none from `stop` on, checked and inflated as far as selected."""
+        raise NotImplementedError
+
+    def close(self):
+        self.source.close()

@@ -1,0 +1,287 @@
+"""Opening the files of a pipe: finding out what lies there, locking, going on after a kill, replacing.
+
+FORMAT.md, «Files and locks».
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import warnings
+from typing import NamedTuple
+
+from smartpipe import errors
+from smartpipe._platform import disk, holder, lock
+from smartpipe.container.format1 import Format1
+from smartpipe.container.format2 import Format2
+from smartpipe.container.frames import read_frames
+from smartpipe.container.headers import INDEX_HEADER, file_header, index_id, is_index
+from smartpipe.container.index import Index
+from smartpipe.container.output import Output, Output1, Output2
+from smartpipe.container.paths import Paths, missing
+from smartpipe.container.scan import Scan
+from smartpipe.container.source import Source
+from smartpipe.container.tally import Tally
+
+APPEND = os.O_RDWR | os.O_APPEND
+CREATE = APPEND | os.O_CREAT | os.O_EXCL
+
+
+class Found(NamedTuple):
+    """What a data file is. `blank`: nothing was written to it yet, so that it can become either format."""
+
+    format: int
+    id: int
+    codec: int
+    blank: bool = False
+
+
+class Asked(NamedTuple):
+    """What the caller asks of a pipe to write; None is left to the pipe."""
+
+    format: int | None
+    compressed: bool | None
+    limit: int
+
+
+def data_file(paths: Paths) -> str | None:
+    """Return the path of the data file at paths, None where there is none.
+
+    With both a .dat and a .datz an index of format 2 names the one with its file id; otherwise it is .dat.
+    """
+    if paths.data is not None:
+        return paths.data if os.path.isfile(paths.data) else None
+    existing = paths.existing()
+    if len(existing) == 2:
+        wanted = index_id(paths.index)
+        for path in existing:
+            header = file_header(path)
+            if wanted is not None and header is not None and header[0] == wanted:
+                return path
+    return existing[0] if existing else None
+
+
+def recognize(paths: Paths, path: str) -> Found:
+    """Find out what a data file is, from its first bytes and its index."""
+    compressed = path.endswith(".datz")
+    header = file_header(path)
+    if header is not None and header[0] is not None:
+        return Found(2, *header)
+    of_format2 = is_index(paths.index)
+    index_size = os.path.getsize(paths.index) if os.path.exists(paths.index) else None
+    if header is None:
+        if index_size is None:
+            raise errors.FormatError(
+                f"this is no pipe of format 2, and for one of format 1 the index {paths.index} is missing, and with it "
+                "the keys of its blocks",
+                path=path,
+            )
+        if of_format2:
+            raise errors.FormatError("the index is one of format 2, but this file is not", path=path)
+        return Found(1, 0, compressed)
+    # Empty, or cut within a header of format 2.
+    if of_format2 and index_size > INDEX_HEADER:
+        size = os.path.getsize(path)
+        raise errors.TruncatedError("the file ends within its header, and its index lists blocks", path=path, offset=size)
+    if index_size and not of_format2:
+        return Found(1, 0, compressed)
+    return Found(1 if index_size == 0 and os.path.getsize(path) == 0 else 2, 0, compressed, blank=True)
+
+
+def open_layout(paths: Paths, limit: int) -> tuple[Format1 | Format2, str]:
+    """Open a pipe for reading; returns its layout and the path of its data file."""
+    path = data_file(paths)
+    if path is None:
+        raise missing(paths)
+    found = recognize(paths, path)
+    if found.format == 2 and index_id(paths.index) not in (None, found.id):
+        # Perhaps it is just being replaced: its data was renamed, its index not yet.
+        path = data_file(paths) or path
+        found = recognize(paths, path)
+    source = Source(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC), found.id, limit)
+    size = 0 if found.blank else source.size()
+    if found.format == 1:
+        return Format1(source, paths.index, path.endswith(".datz"), size), path
+    return Format2(source, paths.index, found.codec, size), path
+
+
+def lock_existing(path: str) -> int:
+    """Open a data file for appending and take its lock, on the file that has the name by then; returns the descriptor."""
+    while True:
+        fd = disk.open(path, APPEND)
+        try:
+            if not lock(fd):
+                pid = holder(fd)
+                by = "" if pid is None else f": process {pid}"
+                raise errors.LockedError(f"another writer has the pipe open{by}", path=path)
+            if os.path.samestat(os.fstat(fd), os.stat(path)):
+                return fd
+        except FileNotFoundError:
+            pass  # removed in between: opening it again tells
+        except BaseException:
+            disk.close(fd)
+            raise
+        disk.close(fd)  # replaced in between
+
+
+def create(paths: Paths, asked: Asked) -> Output:
+    """Make the files of a new pipe where no data file is."""
+    data_path = paths.data_path(bool(asked.compressed))
+    fd = disk.open(data_path, CREATE)
+    try:
+        if not lock(fd):
+            raise errors.LockedError("another writer has the pipe open", path=data_path)
+        output = begin(paths, data_path, fd, asked.format or 2)
+    except BaseException:
+        disk.close(fd)
+        raise
+    disk.sync_folder(paths.folder)
+    return output
+
+
+def begin(paths: Paths, data_path: str, fd: int, format: int) -> Output:
+    """Make an empty pipe of the empty data file, with a new index."""
+    index_file = disk.open(paths.index, APPEND | os.O_CREAT | os.O_TRUNC)
+    if format == 1:
+        return Output1(data_path, paths.index, fd, index_file, Index(), 0, 0, 0)
+    compressed = data_path.endswith(".datz")
+    output = Output2(data_path, paths.index, fd, index_file, secrets.randbits(64), compressed, Index(), Tally())
+    output.begin()
+    return output
+
+
+def append(paths: Paths, path: str, asked: Asked) -> tuple[Output, str | None]:
+    """Go on with the pipe in an existing data file; returns also what had to be cut off, in words."""
+    fd = lock_existing(path)
+    try:
+        found = recognize(paths, path)
+        compressed = path.endswith(".datz") if found.blank or found.format == 1 else found.codec > 0
+        if asked.compressed is not None and asked.compressed != compressed:
+            raise ValueError(f"{path} is {'' if compressed else 'not '}compressed, and compress asks for the contrary")
+        if found.blank:
+            size = os.fstat(fd).st_size
+            disk.truncate(fd, 0)
+            output = begin(paths, path, fd, asked.format or found.format)
+            return output, f"{size} bytes of a file header" if size else None
+        if asked.format not in (None, found.format):
+            raise ValueError(f"{path} has format {found.format}, and format={asked.format} was asked for")
+        source = Source(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC), found.id, asked.limit)
+        try:
+            return (append1 if found.format == 1 else append2)(paths, source, fd, found)
+        finally:
+            source.close()
+    except BaseException:
+        disk.close(fd)
+        raise
+
+
+def append1(paths: Paths, source: Source, fd: int, found: Found) -> tuple[Output, str | None]:
+    """Format 1: check the last block, which is what a kill can have left unfinished, and cut it with its entry."""
+    size = source.size()
+    index_file = disk.open(paths.index, APPEND)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", errors.PipeWarning)  # that the index is torn is said below
+            layout = Format1(source, paths.index, bool(found.codec), size)
+        index_size = os.fstat(index_file).st_size
+        cut = []
+        if index_size > layout.index_good:
+            cut.append(f"{index_size - layout.index_good} bytes of an index entry")
+            disk.truncate(index_file, layout.index_good)
+        data_end, raw_end, last = layout.last_whole()
+        if last is not None:
+            cut.append(f"the unfinished block {last!r}, {size - data_end} bytes")
+            disk.truncate(index_file, layout.index_good)
+            disk.truncate(fd, data_end)
+        if cut:
+            disk.sync(index_file)
+            disk.sync(fd)
+        output = Output1(source.path, paths.index, fd, index_file, layout.index, data_end, layout.index_good, raw_end)
+    except BaseException:
+        disk.close(index_file)
+        raise
+    return output, " and ".join(cut) or None
+
+
+def append2(paths: Paths, source: Source, fd: int, found: Found) -> tuple[Output, str | None]:
+    """Format 2: read the index, scan what it does not cover, cut a torn tail and nothing else."""
+    size = source.size()
+    frames = read_frames(paths.index, source, size)
+    flushed, flushed_to = frames.index.count, frames.tally.end
+    scan = Scan(source, frames.index, frames.tally, size, True)
+    scan.run()
+    for start, end in scan.damage:
+        warnings.warn(
+            f"{source.path}: bytes {start} to {end} are damaged; they are kept, and the pipe goes on behind them",
+            errors.PipeWarning,
+            stacklevel=5,
+        )
+    end = frames.tally.end
+    if end < size:
+        disk.truncate(fd, end)
+        disk.sync(fd)
+    whole = frames.complaint is None and frames.whole
+    index_file = disk.open(paths.index, APPEND | os.O_CREAT)
+    output = Output2(source.path, paths.index, fd, index_file, found.id, found.codec > 0, frames.index, frames.tally)
+    if whole:
+        output.go_on(frames.size, frames.count, frames.loose, flushed, flushed_to, frames.closed)
+    else:
+        output.rewrite_index(False)
+    return output, f"an unfinished block, {size - end} bytes" if scan.torn else None
+
+
+def finish_replacement(paths: Paths) -> None:
+    """Finish what a writer was killed at: its new data has its name already, its new index not yet."""
+    new = paths.new
+    if not os.path.exists(new.index) or new.existing():
+        return
+    wanted = index_id(new.index)
+    for path in paths.existing():
+        header = file_header(path)
+        if (wanted is not None and header is not None and header[0] == wanted) or (
+            wanted is None and header is None and not os.path.exists(paths.index)
+        ):
+            disk.rename(new.index, paths.index)
+            disk.sync_folder(paths.folder)
+            remove([other for other in paths.existing() if other != path])
+            return
+
+
+def begin_replacement(paths: Paths) -> list[int]:
+    """Take the locks of the pipe that is to be replaced, and clear the place of the new one; returns the descriptors."""
+    guards = []
+    try:
+        for path in paths.existing():
+            guards.append(lock_existing(path))
+        for path in paths.new.existing():
+            fd = lock_existing(path)  # nobody is writing there
+            disk.unlink(path)
+            disk.close(fd)
+        remove([paths.new.index])
+    except BaseException:
+        for fd in guards:
+            disk.close(fd)
+        raise
+    return guards
+
+
+def publish(paths: Paths, output: Output) -> None:
+    """Put a finished new pipe in the place of the old one: at each instant there is the old or the new one."""
+    target = paths.data_path(output.compressed)
+    if output.format == 1:
+        # Without ids nothing tells whose index it is: rather none for a moment than the wrong one.
+        remove([paths.index])
+    disk.rename(output.data_path, target)
+    disk.rename(output.index_path, paths.index)
+    disk.sync_folder(paths.folder)
+    remove([path for path in paths.existing() if path != target])
+    disk.sync_folder(paths.folder)
+
+
+def remove(files: list[str]) -> None:
+    """Remove those files that are there."""
+    for path in files:
+        try:
+            disk.unlink(path)
+        except FileNotFoundError:
+            pass

@@ -1,0 +1,39 @@
+from libc.stdint cimport uint8_t, uint64_t
+
+from smartpipe.container.encoder cimport Encoder, Encoder2
+from smartpipe.container.index cimport Index
+from smartpipe.container.tally cimport Tally
+
+
+cdef class Output:
+    """The open files of a pipe that is written, of either format. Everything here happens under the writer's lock."""
+    cdef readonly Index index
+    cdef readonly str data_path
+    cdef readonly str index_path
+    cdef readonly int format
+    cdef readonly bint compressed
+    cdef int data                  # descriptors
+    cdef int index_file
+    cdef readonly uint64_t size    # of the data: whole blocks only
+    cdef readonly uint64_t index_size
+    cdef readonly str failed       # why nothing more is written; None while all is well
+    cdef int put(self, bytes key, Encoder encoder) except -1
+    cdef int check_usable(self) except -1
+
+
+cdef class Output1(Output):
+    cdef uint64_t raw_size
+
+
+cdef class Output2(Output):
+    cdef readonly Tally tally
+    cdef readonly uint64_t id
+    cdef uint64_t flushed          # entries that frames in the index file list
+    cdef uint64_t flushed_to       # the data that they cover
+    cdef uint64_t loose            # entries in frames without a table
+    cdef uint64_t frames
+    cdef uint64_t flush_time
+    cdef bint appendable           # the index file holds good frames and nothing else
+    cdef bint sealed               # and the last one says closed
+    cdef int write_frame(self, bint table, bint closed) except -1
+    cdef int put_record(self, bytes key, Encoder2 encoder) except -1

@@ -1,0 +1,291 @@
+"""The files of a pipe as a writer fills them: whole blocks behind one another, and the index along with them."""
+
+import os
+import time
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from libc.stdint cimport UINT32_MAX, uint32_t
+from libc.string cimport memcpy
+
+from smartpipe._codec cimport (
+    SP_BLOCK, SP_ENTRY, SP_FILE_HEADER, SP_METADATA, SP_NONE, SP_ZLIB, Buffer, file_encode, record_encode, sp_entry,
+    sp_entry1_offsets, sp_file, sp_lead_size, sp_record, sp_store32,
+)
+from smartpipe.container.frames cimport frame_bytes, header_bytes
+
+from smartpipe import errors
+from smartpipe._platform import disk
+
+cdef extern from "Python.h":
+    int PyBUF_READ
+
+# FORMAT.md, «Index»: when a frame is written, and when the index is made anew as one.
+cdef uint64_t FRAME_ENTRIES = (64 << 10) // SP_ENTRY
+cdef uint64_t FRAME_TIME = 1_000_000_000  # ns
+cdef uint64_t MOST_LOOSE = 16384
+cdef uint64_t MOST_FRAMES = 16
+
+
+cdef object view(Buffer buffer):
+    return PyMemoryView_FromMemory(<char *>buffer.data, <Py_ssize_t>buffer.size, PyBUF_READ)
+
+
+cdef class Output:
+    def __cinit__(self):
+        self.data = self.index_file = -1
+
+    def __dealloc__(self):
+        self.release()
+
+    def release(self):
+        """Close the files, and with the data file give the lock back."""
+        for fd in (self.index_file, self.data):
+            if fd >= 0:
+                disk.close(fd)
+        self.index_file = self.data = -1
+
+    cdef int check_usable(self) except -1:
+        if self.failed is not None:
+            raise errors.StorageError(f"nothing more is written after an error: {self.failed}", path=self.data_path)
+        return 0
+
+    def fail(self, error, what, block=None):
+        """Let an OSError be the last thing that happens to these files; returns what to raise."""
+        self.failed = f"{what}: {error.strerror}"
+        return errors.StorageError(f"{self.failed}; {self.index.count} blocks are whole", path=self.data_path, block=block,
+                                   offset=self.size, number=error.errno)
+
+    cdef int put(self, bytes key, Encoder encoder) except -1:
+        """Write an encoded block. An error leaves whole blocks only, and the files are not written to any more."""
+        raise TypeError("an output is of a format")
+
+    def cut(self):
+        """After a failed write: back to the last whole block, as far as the system still lets us."""
+        try:
+            disk.truncate(self.data, self.size)
+        except OSError:
+            pass  # readers tell an unfinished block from a whole one
+
+    def sync_data(self):
+        self.check_usable()
+        try:
+            disk.sync(self.data)
+        except OSError as error:
+            raise self.fail(error, "the data could not be synced") from error
+
+
+cdef class Output1(Output):
+    """Format 1: an entry of the index before the data of each block."""
+
+    def __init__(self, str data_path, str index_path, int data, int index_file, index, uint64_t size,
+                 uint64_t index_size, uint64_t raw_size):
+        self.format = 1
+        self.compressed = data_path.endswith(".datz")
+        self.data_path = data_path
+        self.index_path = index_path
+        self.data = data
+        self.index_file = index_file
+        self.index = index
+        self.size = size
+        self.index_size = index_size
+        self.raw_size = raw_size
+
+    cdef int put(self, bytes key, Encoder encoder) except -1:
+        cdef Buffer line = Buffer()
+        cdef sp_entry entry
+        cdef uint32_t n = <uint32_t>PyBytes_GET_SIZE(key)
+        sp_store32(line.extend(4), n)
+        line.append(PyBytes_AS_STRING(key), n)
+        sp_entry1_offsets(line.extend(16), self.size, self.raw_size)
+        try:
+            disk.write(self.index_file, view(line))
+            disk.write(self.data, view(encoder.out))
+        except OSError as error:
+            self.cut()
+            try:
+                disk.truncate(self.index_file, self.index_size)
+            except OSError:
+                pass  # the same: an entry without whole data is cut by the next append
+            raise self.fail(error, "a block could not be written", key) from error
+        entry.offset = self.size
+        entry.stamp = self.raw_size
+        entry.size = entry.lead = entry.raw = entry.pairs = 0
+        entry.key_length = n
+        entry.kind = SP_BLOCK
+        entry.codec = SP_ZLIB if self.compressed else SP_NONE
+        self.index.add(&entry, <const uint8_t *>PyBytes_AS_STRING(key))
+        self.size += encoder.out.size
+        self.raw_size += encoder.raw
+        self.index_size += line.size
+        return 0
+
+    def flush(self):
+        """Nothing waits: every block was handed to the system."""
+
+    def sync(self):
+        self.sync_data()
+        try:
+            disk.sync(self.index_file)
+        except OSError as error:
+            raise self.fail(error, "the index could not be synced") from error
+
+    def seal(self):
+        """Finish the files."""
+        self.sync()
+
+
+cdef class Output2(Output):
+    """Format 2: records, and frames of the index that follow them."""
+
+    def __init__(self, str data_path, str index_path, int data, int index_file, uint64_t id, bint compressed, index,
+                 tally):
+        self.format = 2
+        self.compressed = compressed
+        self.data_path = data_path
+        self.index_path = index_path
+        self.data = data
+        self.index_file = index_file
+        self.id = id
+        self.index = index
+        self.tally = tally
+        self.size = self.tally.end
+        self.flushed_to = SP_FILE_HEADER
+        self.flush_time = time.monotonic_ns()
+
+    def begin(self):
+        """Write the header of the data file, and the index file with its header."""
+        cdef sp_file header
+        cdef Buffer out = Buffer()
+        header.id = self.id
+        header.codec = SP_ZLIB if self.compressed else SP_NONE
+        file_encode(&header, out.extend(SP_FILE_HEADER))
+        disk.write(self.data, view(out))
+        out = header_bytes(self.id, self.index)
+        disk.write(self.index_file, view(out))
+        self.index_size = out.size
+        self.appendable = True
+
+    def go_on(self, uint64_t index_size, uint64_t frames, uint64_t loose, uint64_t flushed, uint64_t flushed_to,
+              bint sealed):
+        """Continue an index file whose frames are good."""
+        self.index_size = index_size
+        self.frames = frames
+        self.loose = loose
+        self.flushed = flushed
+        self.flushed_to = flushed_to
+        self.sealed = sealed
+        self.appendable = True
+
+    cdef int put(self, bytes key, Encoder encoder) except -1:
+        cdef Encoder2 record = encoder
+        cdef sp_entry entry
+        cdef uint64_t offset = self.size
+        self.put_record(key, record)
+        entry.offset = offset
+        entry.stamp = record.record.stamp
+        entry.size = record.record.size
+        entry.lead = <uint32_t>sp_lead_size(&record.record)
+        entry.raw = <uint32_t>encoder.raw
+        entry.pairs = encoder.pairs
+        entry.key_length = record.record.key_length
+        entry.kind = SP_BLOCK
+        entry.codec = record.record.codec
+        self.index.add(&entry, <const uint8_t *>PyBytes_AS_STRING(key))
+        if (self.index.count - self.flushed >= FRAME_ENTRIES
+                or <uint64_t>time.monotonic_ns() - self.flush_time >= FRAME_TIME):
+            self.write_frame(False, False)
+        return 0
+
+    def put_metadata(self, Encoder2 encoder):
+        """Write an encoded block as the metadata record."""
+        encoder.record.kind = SP_METADATA
+        self.put_record(b"", encoder)
+
+    cdef int put_record(self, bytes key, Encoder2 encoder) except -1:
+        cdef sp_record *record = &encoder.record
+        if self.tally.ordinal > UINT32_MAX:
+            raise errors.BlockTooLargeError(f"the file has {self.tally.ordinal} records, and no room for more", path=self.data_path,
+                                            block=key)
+        record.stamp = max(<uint64_t>time.time_ns(), self.tally.stamp + 1)
+        record.synced = self.tally.synced
+        record.ordinal = <uint32_t>self.tally.ordinal
+        record_encode(record, self.id, self.size, encoder.out.data)
+        try:
+            disk.write(self.data, view(encoder.out))
+        except OSError as error:
+            self.cut()
+            raise self.fail(error, "a block could not be written", key) from error
+        self.tally.note(record, self.size, encoder.raw)
+        self.size = self.tally.end
+        return 0
+
+    cdef int write_frame(self, bint table, bint closed) except -1:
+        """List in the index file what it does not list yet. A failure is no loss: the data has it all."""
+        cdef Buffer out
+        self.flush_time = time.monotonic_ns()
+        if not self.appendable:
+            return 0
+        out = frame_bytes(self.id, self.index, self.tally, self.flushed, self.flushed_to, self.index_size, table, closed)
+        try:
+            disk.write(self.index_file, view(out))
+        except OSError:
+            self.appendable = False  # made anew on close
+            return 0
+        if not table:
+            self.loose += self.index.count - self.flushed
+        self.index_size += out.size
+        self.frames += 1
+        self.flushed = self.index.count
+        self.flushed_to = self.tally.end
+        self.sealed = closed
+        return 0
+
+    def flush(self):
+        """Let the index list every block; the data was handed to the system before."""
+        if self.tally.end > self.flushed_to:
+            self.write_frame(False, False)
+
+    def sync(self):
+        self.sync_data()
+        self.tally.sync()
+        self.flush()
+
+    def seal(self):
+        """Sync the data and finish the index."""
+        if self.sealed and self.appendable and self.flushed_to == self.tally.end:
+            return
+        self.sync_data()
+        self.tally.sync()
+        try:
+            if self.loose <= MOST_LOOSE and self.frames < MOST_FRAMES:
+                self.write_frame(True, True)
+            if not self.sealed:
+                self.rewrite_index(True)
+            disk.sync(self.index_file)
+        except OSError as error:
+            raise self.fail(error, "the index could not be written; the data is whole and synced") from error
+
+    def rewrite_index(self, closed):
+        """Make the index anew as one frame, and rename it over the old one."""
+        cdef Buffer header = header_bytes(self.id, self.index), frame
+        path = self.index_path + ".tmp"
+        frame = frame_bytes(self.id, self.index, self.tally, 0, SP_FILE_HEADER, header.size, True, closed)
+        fd = disk.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC)
+        try:
+            disk.write(fd, view(header))
+            disk.write(fd, view(frame))
+            disk.sync(fd)
+            disk.rename(path, self.index_path)
+        except BaseException:
+            disk.close(fd)
+            raise
+        disk.close(self.index_file)
+        self.index_file = fd
+        self.index_size = header.size + frame.size
+        self.frames = 1
+        self.loose = 0
+        self.flushed = self.index.count
+        self.flushed_to = self.tally.end
+        self.appendable = True
+        self.sealed = closed

@@ -1,0 +1,66 @@
+"""Where the files of a pipe are. FORMAT.md, «Files and locks»."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from smartpipe import errors
+
+EXTENSIONS = (".dat", ".datz")
+
+
+class Paths(NamedTuple):
+    """The files of one prefix. `data` is the one that the user named, or None where the user named the pipe."""
+
+    prefix: str
+    data: str | None
+
+    @property
+    def index(self) -> str:
+        return self.prefix + ".idx"
+
+    def data_path(self, compressed: bool) -> str:
+        return self.prefix + EXTENSIONS[compressed]
+
+    def existing(self) -> list[str]:
+        """Return the data files that exist, `.dat` first."""
+        return [self.prefix + extension for extension in EXTENSIONS if os.path.isfile(self.prefix + extension)]
+
+    @property
+    def new(self) -> Paths:
+        """Where a pipe that replaces this one is written."""
+        return Paths(self.prefix + ".new", None)
+
+    @property
+    def folder(self) -> str:
+        return os.path.dirname(self.prefix) or "."
+
+
+def paths_of(path: str | os.PathLike[str]) -> Paths:
+    """Return the paths for a prefix or the name of one of a pipe's files.
+
+    >>> paths_of("crawl/site.datz").index
+    'crawl/site.idx'
+    """
+    name = os.fsdecode(path)
+    if not name:
+        raise ValueError("the path of a pipe is empty")
+    prefix, extension = os.path.splitext(name)
+    if extension in EXTENSIONS:
+        return Paths(prefix, name)
+    if extension == ".idx":
+        return Paths(prefix, None)
+    return Paths(name, None)
+
+
+def missing(paths: Paths) -> errors.SmartPipeError:
+    """Return the error for a path where no pipe is, saying what is there instead."""
+    data = paths.data or f"{paths.prefix}.dat or .datz"
+    if os.path.isdir(paths.data or paths.prefix):
+        return errors.FormatError("this is a folder, not a pipe", path=paths.data or paths.prefix)
+    if os.path.isfile(paths.prefix):
+        return errors.FormatError(f"this file is not a pipe; a pipe would be in {data}", path=paths.prefix)
+    if os.path.isfile(paths.index):
+        return errors.PipeNotFoundError(f"there is an index, but no data file {data}", path=paths.index)
+    return errors.PipeNotFoundError(f"there is no pipe: no file {data}", path=paths.prefix)

@@ -1,0 +1,79 @@
+"""`smartpipe.open`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Literal, overload
+
+from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader
+from smartpipe.container.split import Split
+from smartpipe.container.writer import Writer
+
+Path = str | os.PathLike[str]
+
+
+@overload
+def open(path: Path | Split, mode: Literal["r"] = "r", *, max_block_size: int = MAX_BLOCK_SIZE) -> Reader: ...
+
+
+@overload
+def open(
+    path: Path,
+    mode: Literal["w", "x", "a"],
+    *,
+    format: Literal[1, 2] | None = None,
+    compress: bool | Literal["zlib"] | None = None,
+    level: int = 6,
+    max_block_size: int = MAX_BLOCK_SIZE,
+    metadata: Mapping[bytes, bytes] | None = None,
+) -> Writer: ...
+
+
+def open(
+    path: Path | Split,
+    mode: str = "r",
+    *,
+    format: int | None = None,
+    compress: bool | str | None = None,
+    level: int = 6,
+    max_block_size: int = MAX_BLOCK_SIZE,
+    metadata: Mapping[bytes, bytes] | None = None,
+) -> Reader | Writer:
+    """Open a pipe and return its `Reader` or `Writer`, which is a context manager.
+
+    `path` is the prefix of the pipe's files or the name of one of them; for reading also a `Split`.
+
+    `mode`: "r" reads; "w" writes a new pipe, which takes the place of an old one when it is closed; "x" writes a new pipe and refuses
+    where one is; "a" goes on with a pipe, also one whose writer was killed, or begins one.
+
+    For writing: `format` is 2, or 1 for the original's; `compress` is False or True ("zlib"); None is 2 and False for a new
+    pipe, and as the pipe is for "a". `level` is 1 (fastest) to 9 (smallest). `metadata` describes the pipe, a mapping of bytes to bytes,
+    which `Reader.metadata` gives back.
+
+    `max_block_size` is the largest number of bytes that the pairs of a block may have, for writing and reading:
+    no file makes a reader take more memory than a few times that.
+
+    Errors: PipeNotFoundError, PipeExistsError, FormatError, CorruptError, TruncatedError, LockedError, StorageError;
+    ValueError where the options contradict each other, the name or the pipe.
+
+    >>> import tempfile
+    >>> prefix = tempfile.mkdtemp() + "/crawl"
+    >>> with open(prefix, "w", compress=True) as pipe:
+    ...     pipe.write(b"https://a", {b"raw": b"<html>...</html>"})
+    >>> with open(prefix) as pipe:
+    ...     for key, block in pipe.items():
+    ...         print(key, block[b"raw"])
+    b'https://a' b'<html>...</html>'
+    """
+    if mode == "r":
+        if format is not None or compress is not None or metadata is not None:
+            raise ValueError("format, compress and metadata are for writing")
+        return Reader(path, max_block_size=max_block_size)
+    if mode not in ("w", "x", "a"):
+        raise ValueError(f"mode is {mode!r}, not r, w, x or a")
+    if isinstance(path, Split):
+        raise ValueError("a split of a pipe can only be read")
+    return Writer(
+        path, mode, format=format, compress=compress, level=level, max_block_size=max_block_size, metadata=metadata
+    )

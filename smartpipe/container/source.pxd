@@ -1,0 +1,33 @@
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from smartpipe._codec cimport Buffer, Inflater
+
+
+cdef struct Task:
+    # One segment to be checked and inflated into `out`, which has room for `raw` bytes; with `exact` it must fill it, otherwise
+    # `raw` becomes what it has. With `out` NULL it is stored plain, and only checked.
+    const uint8_t *stored
+    size_t size
+    uint8_t *out
+    size_t raw
+    uint32_t crc
+    bint check
+    bint exact
+    int status
+
+
+cdef class Source:
+    """An open data file, what was read from it, and the streams that inflate it."""
+    cdef readonly str path
+    cdef readonly uint64_t limit
+    cdef readonly uint64_t id
+    cdef readonly uint64_t read_bytes
+    cdef readonly uint64_t inflated_bytes
+    cdef int fd
+    cdef int users
+    cdef bint closed
+    cdef list inflaters
+    cdef int read_into(self, uint64_t offset, size_t n, uint8_t *to, bytes block) except -1
+    cdef size_t read_some(self, uint64_t offset, size_t n, uint8_t *to) except? 0
+    cdef int run(self, Task *tasks, size_t count) except -1
+    cdef object failure(self, int status, str what, bytes block, uint64_t offset)

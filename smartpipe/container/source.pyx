@@ -1,0 +1,135 @@
+"""The data file of a pipe, open for reading."""
+
+import os
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+
+from smartpipe._codec cimport (
+    SP_CHECKSUM, SP_CODEC, SP_FLAGS, SP_KIND, SP_MEMORY, SP_OK, SP_RESERVED, SP_SIZES, SP_STREAM, SP_TOO_LARGE,
+    SP_TRAILING, SP_TRUNCATED, crc32, words,
+)
+from smartpipe._platform cimport int64_t, read_at
+
+from smartpipe import errors
+
+
+cdef class Source:
+    def __init__(self, str path, int fd, uint64_t id, uint64_t limit):
+        self.path = path
+        self.fd = fd
+        self.id = id
+        self.limit = limit
+        self.inflaters = []
+
+    def __dealloc__(self):
+        # The last reference: nobody reads any more.
+        if not self.closed and self.fd >= 0:
+            os.close(self.fd)
+
+    def close(self):
+        """Close the file as soon as no other thread is reading from it."""
+        if not self.closed:
+            self.closed = True
+            self.inflaters.clear()
+            if self.users == 0:
+                os.close(self.fd)
+
+    def size(self):
+        """Return the size of the file in bytes."""
+        self.enter()
+        try:
+            return os.fstat(self.fd).st_size
+        finally:
+            self.leave()
+
+    def read(self, uint64_t offset, size_t n):
+        """Return the n bytes at an offset, fewer at the end of the file."""
+        cdef Buffer memory = Buffer()
+        memory.reserve(max(n, <size_t>1))
+        cdef size_t got = self.read_some(offset, n, memory.data)
+        return PyBytes_FromStringAndSize(<char *>memory.data, got)
+
+    # A descriptor is closed by whoever uses it last, so that no thread ever reads from another file that got its number.
+
+    def enter(self):
+        if self.closed:
+            raise errors.ClosedError("the pipe was closed", path=self.path)
+        self.users += 1
+
+    def leave(self):
+        self.users -= 1
+        if self.closed and self.users == 0:
+            os.close(self.fd)
+
+    cdef size_t read_some(self, uint64_t offset, size_t n, uint8_t *to) except? 0:
+        cdef int64_t got
+        self.enter()
+        try:
+            with nogil:
+                got = read_at(self.fd, to, n, offset)
+        finally:
+            self.leave()
+        if got < 0:
+            raise errors.StorageError(os.strerror(-got), path=self.path, offset=offset, number=-got)
+        self.read_bytes += got
+        return got
+
+    cdef int read_into(self, uint64_t offset, size_t n, uint8_t *to, bytes block) except -1:
+        cdef size_t got = self.read_some(offset, n, to)
+        if got < n:
+            raise errors.TruncatedError(f"expected {n} bytes, the file ends after {got}", path=self.path, block=block,
+                                        offset=offset)
+        return 0
+
+    cdef int run(self, Task *tasks, size_t count) except -1:
+        """Check and inflate segments without the GIL, leaving a status in each."""
+        cdef Inflater inflater
+        cdef size_t i
+        cdef uint64_t inflated = 0
+        if count == 0:
+            return 0
+        try:
+            inflater = self.inflaters.pop()
+        except IndexError:
+            inflater = Inflater()
+        with nogil:
+            for i in range(count):
+                tasks[i].status = perform(&tasks[i], inflater)
+                if tasks[i].out != NULL:
+                    inflated += tasks[i].raw
+        self.inflated_bytes += inflated
+        self.inflaters.append(inflater)
+        return 0
+
+    cdef object failure(self, int status, str what, bytes block, uint64_t offset):
+        """The exception for a status: `what` of a block at an offset."""
+        cdef type kind
+        if status == SP_MEMORY:
+            return MemoryError()
+        if status == SP_TRUNCATED:
+            kind = errors.TruncatedError
+        elif status == SP_TOO_LARGE:
+            kind = errors.BlockTooLargeError
+        elif status == SP_CODEC:
+            kind = errors.EngineError
+        elif status in (SP_KIND, SP_FLAGS, SP_RESERVED):
+            kind = errors.FormatError
+        else:
+            kind = errors.CorruptError
+        return kind(f"{what}: {words(status)}", path=self.path, block=block, offset=offset)
+
+
+cdef int perform(Task *task, Inflater inflater) noexcept nogil:
+    cdef size_t used = 0, written = 0
+    cdef int status
+    if task.check and crc32(task.stored, task.size) != task.crc:
+        return SP_CHECKSUM
+    if task.out == NULL:
+        return SP_OK
+    status = inflater.inflate(task.stored, task.size, &used, task.out, task.raw, &written)
+    if status != SP_OK:
+        return status
+    if task.exact and written != task.raw:
+        return SP_SIZES
+    task.raw = written
+    return SP_OK if used == task.size else SP_TRAILING

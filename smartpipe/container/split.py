@@ -1,0 +1,14 @@
+"""A part of a pipe that another process can open."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Split(NamedTuple):
+    """The blocks from number `start` to before `stop` of a pipe. `smartpipe.open(split)` reads them; it can be pickled."""
+
+    path: str
+    id: int
+    start: int
+    stop: int

@@ -1,0 +1,28 @@
+"""What the records of a pipe add up to: what index frames carry, and a writer needs to go on."""
+
+from smartpipe._codec cimport SP_BLOCK, SP_FILE_HEADER, SP_METADATA
+
+
+cdef class Tally:
+    def __init__(self):
+        self.end = SP_FILE_HEADER
+
+    cdef int note(self, const sp_record *record, uint64_t offset, uint64_t raw) except -1:
+        """Add a record; `raw` is the raw size of the block."""
+        if record.kind == SP_BLOCK:
+            self.blocks += 1
+            self.pairs += record.pairs
+            self.raw += raw
+        elif record.kind == SP_METADATA:
+            self.metadata = offset
+        self.end = offset + record.size
+        self.synced = max(self.synced, record.synced)
+        self.stamp = max(self.stamp, record.stamp)
+        self.last = offset
+        self.last_crc = record.crc
+        self.ordinal = record.ordinal + 1
+        return 0
+
+    def sync(self):
+        """All that was noted has reached the disk."""
+        self.synced = self.end

@@ -1,0 +1,409 @@
+"""Writing a pipe."""
+
+import threading
+import warnings
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t, uint64_t
+
+from smartpipe.container.block cimport as_bytes
+from smartpipe.container.encoder cimport Encoder, Encoder1, Encoder2
+from smartpipe.container.output cimport Output, Output2
+
+from smartpipe import errors
+from smartpipe._platform import disk
+from smartpipe.container import opening
+from smartpipe.container.headers import CODECS
+from smartpipe.container.paths import EXTENSIONS, missing, paths_of
+from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader, check_limit
+
+
+cdef class Writer:
+    """A pipe that is written; it may be shared by threads. See `smartpipe.open`.
+
+    When `write` returns, the system has the block: it survives the end of this process. `close` lets everything reach the
+    disk. After an error of the system nothing more is written, and what was written before is whole.
+
+    >>> import smartpipe, tempfile
+    >>> prefix = tempfile.mkdtemp() + "/pipe"
+    >>> with smartpipe.open(prefix, "w", compress=True) as pipe:
+    ...     pipe.write(b"a", {b"raw": b"<html>", b"log": b"ok"})
+    ...     with pipe.block(b"b") as block:
+    ...         block.append(b"raw", b"<html>")
+    ...     len(pipe), b"b" in pipe
+    (2, True)
+    """
+    cdef Output output
+    cdef object lock
+    cdef object paths
+    cdef list guards               # descriptors with the locks of the pipe that is replaced
+    cdef bint replacing
+    cdef bint fresh                # no pipe was here before
+    cdef uint64_t limit
+    cdef int level                 # 0: not compressed
+    cdef list encoders             # that are not in use
+    cdef set open_keys             # of blocks that are being put together
+    cdef BlockWriter current       # of checkpoint and append
+    cdef readonly object recovered
+    cdef readonly bint closed
+
+    def __init__(self, path, mode, *, format=None, compress=None, int level=6, max_block_size=MAX_BLOCK_SIZE,
+                 metadata=None):
+        self.closed = True
+        self.lock = threading.RLock()
+        self.encoders = []
+        self.guards = []
+        self.open_keys = set()
+        self.paths = paths_of(path)
+        self.limit = check_limit(max_block_size)
+        if format not in (None, 1, 2):
+            raise ValueError(f"format is {format!r}, not 1 or 2")
+        if not 1 <= level <= 9:
+            raise ValueError(f"level is {level}, not from 1 (fastest) to 9 (smallest)")
+        pairs = None if metadata is None else {
+            as_bytes(key, "a key of metadata"): as_bytes(value, "a value of metadata")
+            for key, value in dict(metadata).items()}
+        try:
+            self.open_files(mode, opening.Asked(format, wanted_codec(self.paths, compress), self.limit), bool(pairs))
+            self.level = level if self.output.compressed else 0
+            self.closed = False
+            if pairs:
+                self.write_metadata(pairs)
+        except BaseException as error:
+            self.release()
+            if isinstance(error, OSError) and not isinstance(error, errors.SmartPipeError):
+                raise errors.StorageError(error.strerror, path=error.filename or self.path, number=error.errno) from error
+            raise
+
+    def open_files(self, mode, asked, has_metadata):
+        if mode == "a":
+            opening.finish_replacement(self.paths)
+            existing = opening.data_file(self.paths)
+            if existing is not None:
+                self.output, self.recovered = opening.append(self.paths, existing, asked)
+                if self.recovered is not None:
+                    self.recovered = f"cut off: {self.recovered}"
+                    warnings.warn(f"{existing}: {self.recovered}", errors.PipeWarning, stacklevel=4)
+                if has_metadata and self.output.format == 1:
+                    raise ValueError("format 1 has no metadata")
+                return
+        if has_metadata and asked.format == 1:
+            raise ValueError("format 1 has no metadata")
+        present = self.paths.existing()
+        if mode == "x" and present:
+            raise errors.PipeExistsError(f"there is a pipe already: {present[0]}", path=self.path)
+        if mode == "w" and present:
+            self.guards = opening.begin_replacement(self.paths)
+            self.replacing = True
+        try:
+            self.output = opening.create(self.paths.new if self.replacing else self.paths, asked)
+        except FileExistsError as error:
+            # Somebody else created it since.
+            raise errors.PipeExistsError(f"there is a pipe already: {error.filename}", path=self.path) from error
+        self.fresh = True
+
+    def write_metadata(self, pairs):
+        cdef Encoder encoder = self.encoder()
+        if not self.fresh:
+            with Reader(self.data_path, max_block_size=self.limit) as reader:
+                pairs = {**reader.metadata, **pairs}
+        encoder.fill(pairs)
+        encoder.encode(b"")
+        (<Output2>self.output).put_metadata(encoder)
+
+    # Writing
+
+    def write(self, key, pairs):
+        """Write a block: a mapping, or an iterable of (key, value) pairs, under a key that the pipe does not have yet.
+
+        Keys and values are anything with the buffer protocol. Errors: DuplicateKeyError, BlockTooLargeError, TypeError
+        (str), and StorageError where the system could not write; in each case nothing of this block is in the pipe.
+        """
+        cdef bytes block = as_bytes(key, "the block key")
+        cdef Encoder encoder
+        self.claim(block)
+        try:
+            encoder = self.encoder()
+            try:
+                self.fill(encoder, block, pairs)
+            finally:
+                # What is put together is used again, empty.
+                self.encoders.append(encoder)
+        finally:
+            self.open_keys.discard(block)
+
+    def fill(self, Encoder encoder, bytes block, pairs):
+        try:
+            encoder.fill(pairs)
+        except errors.BlockTooLargeError as error:
+            raise self.placed(error, block)
+        self.commit(encoder, block)
+
+    def block(self, key):
+        """Return a block to be put together step by step in a `with` statement: `append(key, value)` adds a pair.
+
+        The block is written when the `with` statement ends; an exception drops it.
+        """
+        cdef BlockWriter block = BlockWriter.__new__(BlockWriter)
+        block.key = as_bytes(key, "the block key")
+        self.claim(block.key)
+        block.writer = self
+        block.encoder = self.encoder()
+        return block
+
+    def checkpoint(self, key):
+        """Finish the block that `append` fills, and begin one under a new key."""
+        with self.lock:
+            self.finish_current()
+            self.current = self.block(key)
+
+    def append(self, key, value):
+        """Add a pair to the block that `checkpoint` began."""
+        cdef BlockWriter current = self.current
+        if current is None:
+            self.check_open()
+            raise ValueError("append before the first checkpoint: a pair belongs to a block")
+        current.append(key, value)
+
+    def finish_current(self):
+        cdef BlockWriter current = self.current
+        if current is not None:
+            self.current = None
+            current.finish(True)
+
+    cdef int commit(self, Encoder encoder, bytes block) except -1:
+        """Compress and write a block that was claimed."""
+        try:
+            encoder.encode(block)
+        except errors.BlockTooLargeError as error:
+            raise self.placed(error, block)
+        with self.lock:
+            self.check_open()
+            self.output.check_usable()
+            self.output.put(block, encoder)
+        return 0
+
+    def claim(self, bytes block):
+        """Reserve a block key; DuplicateKeyError where the pipe has it, or a block under it is being put together."""
+        with self.lock:
+            self.check_open()
+            self.output.check_usable()
+            if block in self.open_keys or self.has(block):
+                raise errors.DuplicateKeyError("the pipe has this block already", path=self.data_path, block=block)
+            self.open_keys.add(block)
+
+    cdef bint has(self, bytes block) except -1:
+        return self.output.index.find(<const uint8_t *>PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block)) >= 0
+
+    def placed(self, error, block):
+        return type(error)(error.args[0], path=self.data_path, block=block)
+
+    cdef Encoder encoder(self):
+        """An empty encoder that nobody uses."""
+        cdef Encoder encoder
+        try:
+            encoder = self.encoders.pop()
+            encoder.clear()
+        except IndexError:
+            encoder = (Encoder1 if self.output.format == 1 else Encoder2)(self.limit, self.level)
+        return encoder
+
+    # Finishing
+
+    def flush(self):
+        """Hand everything to the system, the index too, so that a reader that opens the pipe now finds it listed."""
+        with self.lock:
+            self.check_open()
+            self.output.check_usable()
+            self.output.flush()
+
+    def sync(self):
+        """Let everything that was written reach the disk."""
+        with self.lock:
+            self.check_open()
+            self.output.check_usable()
+            try:
+                self.output.sync()
+            except OSError as error:
+                if isinstance(error, errors.SmartPipeError):
+                    raise
+                raise self.output.fail(error, "the pipe could not be synced") from error
+
+    def close(self):
+        """Write the open block of `checkpoint`, sync, finish the index, and take the place of the pipe that is replaced.
+
+        Closing twice is fine.
+        """
+        with self.lock:
+            if self.closed:
+                return
+            try:
+                if self.output.failed is None:
+                    self.finish_current()
+                    self.output.seal()
+                    if self.replacing:
+                        opening.publish(self.paths, self.output)
+            except OSError as error:
+                if isinstance(error, errors.SmartPipeError):
+                    raise
+                raise self.output.fail(error, "the pipe could not be finished") from error
+            finally:
+                self.release()
+
+    def abort(self):
+        """End without publishing: a pipe that this one was to replace stays, a new one is removed.
+
+        In a pipe that was opened for appending the open block is dropped, and what was written before stays.
+        """
+        with self.lock:
+            if self.closed:
+                return
+            self.current = None
+            try:
+                if self.fresh:
+                    opening.remove([self.output.index_path, self.output.data_path])
+                elif self.output.failed is None:
+                    self.output.seal()
+            finally:
+                self.release()
+
+    def release(self):
+        self.closed = True
+        self.current = None
+        if self.output is not None:
+            self.output.release()
+        for fd in self.guards:
+            disk.close(fd)
+        self.guards.clear()
+
+    def check_open(self):
+        if self.closed:
+            raise errors.ClosedError("the pipe was closed", path=self.path)
+
+    def __enter__(self):
+        self.check_open()
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        """Close. After an exception the open block of `checkpoint` is dropped, and nothing is replaced: the unfinished new pipe
+        stays beside the old one, under its prefix with .new."""
+        if kind is None:
+            self.close()
+            return
+        with self.lock:
+            if self.closed:
+                return
+            self.current = None
+            try:
+                if self.output.failed is None:
+                    self.output.seal()
+            except errors.StorageError:
+                pass  # the exception that is under way tells more; readers scan what the index lacks
+            finally:
+                self.release()
+
+    # What it is
+
+    def __contains__(self, key):
+        cdef bytes block = as_bytes(key, "the key")
+        with self.lock:
+            self.check_open()
+            return self.has(block)
+
+    def __len__(self):
+        return self.output.index.count
+
+    @property
+    def path(self):
+        return self.paths.prefix
+
+    @property
+    def data_path(self):
+        return self.output.data_path
+
+    @property
+    def index_path(self):
+        return self.output.index_path
+
+    @property
+    def format(self):
+        return self.output.format
+
+    @property
+    def codec(self):
+        return CODECS[self.output.compressed]
+
+    def __repr__(self):
+        state = "closed" if self.closed else f"{len(self)} blocks"
+        return f"<smartpipe.Writer {self.path!r}, {state}>"
+
+
+cdef class BlockWriter:
+    """A block that is being put together; see `Writer.block`."""
+    cdef Writer writer
+    cdef readonly bytes key
+    cdef Encoder encoder           # None when the block is finished
+
+    def __init__(self):
+        raise TypeError("blocks come from a writer")
+
+    def append(self, key, value):
+        """Add a pair: anything with the buffer protocol."""
+        if self.encoder is None:
+            raise errors.ClosedError("the block was finished", path=self.writer.path, block=self.key)
+        try:
+            self.encoder.add(key, value)
+        except errors.BlockTooLargeError as error:
+            raise self.writer.placed(error, self.key)
+
+    def finish(self, keep):
+        cdef Encoder encoder = self.encoder
+        if encoder is None:
+            return
+        self.encoder = None
+        try:
+            if keep:
+                self.writer.commit(encoder, self.key)
+        finally:
+            self.writer.open_keys.discard(self.key)
+            self.writer.encoders.append(encoder)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        self.finish(kind is None)
+
+
+class SmartPipeWriter(Writer):
+    """The original's writer: format 1, replacing a pipe that is there.
+
+    >>> import tempfile
+    >>> writer = SmartPipeWriter(tempfile.mkdtemp() + "/my_data", compress=True)
+    >>> writer.checkpoint(b"block-1")
+    >>> writer.append(b"info", b"value")
+    >>> writer.close()
+    """
+
+    def __init__(self, path_prefix, compress=False):
+        super().__init__(path_prefix, "w", format=1, compress=bool(compress))
+
+
+class SmartPipeReader(Reader):
+    """The original's reader. It reads format 2 as well."""
+
+    def __init__(self, path_prefix):
+        super().__init__(path_prefix)
+
+
+def wanted_codec(paths, compress):
+    """Whether to compress, from what was asked and the name that was given; None where neither tells."""
+    if compress not in (None, False, True, "zlib"):
+        raise ValueError(f"compress is {compress!r}, not False, True or 'zlib'")
+    asked = None if compress is None else bool(compress)
+    if paths.data is None:
+        return asked
+    named = paths.data.endswith(EXTENSIONS[1])
+    if asked is not None and asked != named:
+        raise ValueError(f"compress={compress!r} contradicts the name {paths.data}")
+    return named

@@ -1,0 +1,13 @@
+"""Scraped pages in pipes: an item pipeline and an HTTP cache for Scrapy projects, and the crawl of a whole site."""
+
+try:
+    import scrapy as _scrapy  # noqa: F401
+except ImportError as error:
+    raise ImportError("smartpipe.integrations.scrapy needs Scrapy: pip install 'smartpipe[scrapy]'") from error
+
+from smartpipe.integrations.scrapy.crawling import crawl
+from smartpipe.integrations.scrapy.httpcache import PipeCacheStorage
+from smartpipe.integrations.scrapy.pages import Page, PagePipeline
+from smartpipe.integrations.scrapy.spider import CrawlCounts
+
+__all__ = ["CrawlCounts", "Page", "PagePipeline", "PipeCacheStorage", "crawl"]

@@ -1,0 +1,1 @@
+"""Operations on whole pipes, a file per operation. Their functions are exported from `smartpipe`."""
