@@ -4,6 +4,8 @@ The package's face: everything public is named here and lives elsewhere.
 """
 
 
+from typing import TYPE_CHECKING
+
 from smartpipe._codec import engines
 from smartpipe.container.block import Block
 from smartpipe.container.pipe import open
@@ -29,7 +31,29 @@ from smartpipe.errors import (
     TruncatedError,
 )
 
+if TYPE_CHECKING:
+    from smartpipe.operations.check import check
+    from smartpipe.operations.compare import diff
+    from smartpipe.operations.convert import concat, convert
+    from smartpipe.operations.folder import extract, import_folder
+    from smartpipe.operations.map import map
+    from smartpipe.operations.search import grep
+    from smartpipe.operations.summary import info
+
 __version__ = "0.1.0"
+
+# What works on whole pipes is imported when it is first used, so that `import smartpipe` stays quick.
+_OPERATIONS = {
+    "check": "check",
+    "concat": "convert",
+    "convert": "convert",
+    "diff": "compare",
+    "extract": "folder",
+    "grep": "search",
+    "import_folder": "folder",
+    "info": "summary",
+    "map": "map",
+}
 
 __all__ = [
     "Block",
@@ -55,6 +79,25 @@ __all__ = [
     "StorageError",
     "TruncatedError",
     "Writer",
+    "check",
+    "concat",
+    "convert",
+    "diff",
     "engines",
+    "extract",
+    "grep",
+    "import_folder",
+    "info",
+    "map",
     "open",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _OPERATIONS:
+        raise AttributeError(f"module 'smartpipe' has no attribute {name!r}")
+    from importlib import import_module
+
+    operation: object = getattr(import_module(f"smartpipe.operations.{_OPERATIONS[name]}"), name)
+    globals()[name] = operation
+    return operation

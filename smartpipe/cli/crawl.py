@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("url")
-@click.option("-o", "--output", "prefix", required=True, metavar="PIPE", help="The pipe; one that is there is continued.")
+@click.option(
+    "-o", "--output", "prefix", required=True, metavar="PIPE", help="The pipe; one that is there is continued."
+)
 @click.option("--max-pages", type=click.IntRange(min=1), metavar="N", help="Stop when the pipe has N pages.")
 @click.option(
     "--delay",
@@ -51,8 +53,8 @@ def crawl(
 ) -> None:
     """Fetch the pages of one site into a pipe, a block each.
 
-    Each block has the pairs raw, response, result, log and, for a page that failed, error. What robots.txt forbids is left
-    out. Ctrl-C ends it, and the same command goes on where it stopped.
+    Each block has the pairs raw, response, result, log and, for a page that failed, error. What robots.txt forbids
+    is left out. Ctrl-C ends it, and the same command goes on where it stopped.
     """
     settings = dict(_setting(pair) for pair in pairs)
     try:

@@ -11,6 +11,7 @@ from smartpipe.cli import output
 from smartpipe.cli.arguments import KEY, REGEXP, json_option, pipe_argument
 from smartpipe.cli.bar import bar
 from smartpipe.cli.keys import show
+from smartpipe.operations.search import Match
 
 BESIDE = 80
 """How many bytes of the line are shown before and behind a match: a page can be one line."""
@@ -40,7 +41,7 @@ def grep(context: click.Context, pattern: re.Pattern[bytes], pipe: str, key: byt
     context.exit(0 if found else 1)
 
 
-def _excerpt(match: smartpipe.Match) -> str:
+def _excerpt(match: Match) -> str:
     start = match.start - match.line_start
     first = max(start - BESIDE, 0)
     last = start + min(len(match.text), LONGEST) + BESIDE

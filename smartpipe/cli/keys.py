@@ -30,6 +30,11 @@ def show_text(text: str) -> str:
     """A text on one line: what is not printable becomes the escapes of its bytes."""
     if text.isprintable():
         return text
+    try:
+        # Where the locale is not UTF-8, a path with other characters is all surrogates.
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        pass
     return "".join(character if character.isprintable() else _escaped(character) for character in text)
 
 

@@ -139,10 +139,10 @@ def _reason(error: Exception) -> str:
     match error:
         case smartpipe.SmartPipeError() | ValueError() | TypeError():
             return str(error)
-        case OSError(strerror=str(strerror), filename=None):
-            return strerror
-        case OSError(strerror=str(strerror)):
-            return f"{os.fsdecode(error.filename)}: {strerror}"
+        case OSError(strerror=str(strerror), filename=str(filename)):
+            return f"{filename}: {strerror}"
+        case OSError():
+            return error.strerror or str(error)
         case MemoryError():
             return "not enough memory"
     return f"{type(error).__name__}: {error}"

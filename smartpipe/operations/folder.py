@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import smartpipe
+from smartpipe.container.reader import MAX_BLOCK_SIZE
 from smartpipe.operations.listing import (
     LIST,
     Head,
@@ -24,8 +25,6 @@ from smartpipe.operations.progress import Progress, reported
 
 PAIR = b"raw"
 """The key of the one pair that a file outside of an extracted folder becomes: what crawls call the page itself."""
-MAX_BLOCK_SIZE = 256 << 20
-"""As `smartpipe.open` has it: no file that is larger is read into memory."""
 
 Pairs = list[tuple[bytes, bytes]]
 

@@ -197,7 +197,7 @@ def test_a_bar_on_a_terminal_shows_what_is_done(command, start, large, in_xterm)
 
 def test_no_bar_where_lines_go_to_the_same_terminal(start, large, in_xterm):
     master, slave = pty.openpty()
-    running = start("grep", "/4999", large, stdout=slave, stderr=slave)
+    running = start("grep", ">4999<", large, stdout=slave, stderr=slave)
     os.close(slave)
     drawn = b""
     while True:

@@ -25,6 +25,6 @@ def result(block: dict[str, bytes]) -> Any:
 
 
 def facts(block: dict[str, bytes]) -> dict[str, str]:
-    """The lines ``name: value`` of a log."""
+    """The lines `name: value` of a log."""
     lines = block["log"].decode("utf-8").splitlines()
     return {name: value for name, _, value in (line.partition(": ") for line in lines)}

@@ -27,7 +27,7 @@ def other_site() -> Iterator[Site]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """Starts ``python ARGUMENTS`` in tmp_path."""
+    """Starts `python ARGUMENTS` in tmp_path."""
     processes: list[Process] = []
 
     def started(*arguments: str) -> Process:
@@ -41,5 +41,5 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
 
 @pytest.fixture
 def crawl(start: Callable[..., Process]) -> Callable[..., Ran]:
-    """Runs ``smartpipe crawl ARGUMENTS`` to its end."""
+    """Runs `smartpipe crawl ARGUMENTS` to its end."""
     return lambda *arguments: start("-m", "smartpipe", "crawl", *map(str, arguments)).wait()

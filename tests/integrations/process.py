@@ -11,6 +11,7 @@ from pathlib import Path
 
 import smartpipe
 
+
 @dataclass
 class Ran:
     """How a process ended: exit code, what it wrote."""

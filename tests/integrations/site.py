@@ -51,6 +51,12 @@ class Site:
         self.pages[path] = (status, [("Content-Type", "text/html; charset=utf-8")], data)
         return data
 
+    def body(self, path: str) -> bytes:
+        """The bytes of a page that is always the same."""
+        answer = self.pages[path]
+        assert isinstance(answer, tuple)
+        return answer[2]
+
     def start(self) -> None:
         site = self
 

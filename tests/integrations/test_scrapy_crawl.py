@@ -6,6 +6,7 @@ import gzip
 import socket
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_each_page_of_the_site_is_a_block(site: Site, other_site: Site, crawl: C
         f"{site.url}/area.html": area,
         f"{site.url}/deep/c.html": c,
     }
-    assert list(read)[0] == f"{site.url}/"
+    assert next(iter(read)) == f"{site.url}/"
     assert all(list(block) == ["raw", "response", "result", "log"] for block in read.values())
     assert result(read[f"{site.url}/"]) == {
         "title": "The home",
@@ -265,7 +266,7 @@ def test_requests_keep_their_distance(polite: str, site: Site, crawl: Crawl) -> 
 
     times = [request.time for request in site.requests if request.path != "/robots.txt"]
     # A request may be slow to arrive, and then seems nearer to the next.
-    assert all(after - before > 0.2 for before, after in zip(times, times[1:], strict=False)), times
+    assert all(after - before > 0.2 for before, after in pairwise(times)), times
     assert len(times) == 4
 
 
@@ -441,7 +442,7 @@ sys.exit(smartpipe.cli.main())
     read = blocks(tmp_path / "pages")
     assert len(read) > 5
     for key, block in read.items():
-        assert block["raw"] == site.pages[key.removeprefix(site.url)][2]
+        assert block["raw"] == site.body(key.removeprefix(site.url))
 
     assert start("-m", "smartpipe", "crawl", site.url, "-o", "pages").wait().code == 0
     assert len(blocks(tmp_path / "pages")) == 51

@@ -110,10 +110,10 @@ def test_what_has_expired_is_fetched_and_stored_anew(site: Site, run: Run, tmp_p
 
     # The same cache, as it would be had it been written in 1970.
     (tmp_path / "old").mkdir()
-    with smartpipe.open(tmp_path / "cache" / "responses") as pipe:
-        with smartpipe.open(tmp_path / "old" / "responses", "w", compress=True) as aged:
-            for key, block in pipe.items():
-                aged.write(key, {**dict(block), b"time": b"1.5"})
+    cache, aged = tmp_path / "cache" / "responses", tmp_path / "old" / "responses"
+    with smartpipe.open(cache) as pipe, smartpipe.open(aged, "w", compress=True) as copy:
+        for key, block in pipe.items():
+            copy.write(key, {**dict(block), b"time": b"1.5"})
     old: dict[str, Any] = {"HTTPCACHE_DIR": str(tmp_path / "old")}
     assert run("/a", **old).out == "/a 200 old cached\n"
     assert run("/a", **old, HTTPCACHE_EXPIRATION_SECS=3600).out == "/a 200 new\n"
@@ -137,7 +137,7 @@ turns = {{"first": asyncio.Event(), "second": asyncio.Event()}}
 
 class Mine(scrapy.Spider):
     async def start(self):
-        # Both spiders are open all the time. The second asks for what the first has just stored, and the other way round.
+        # Both are open all the time. The second asks for what the first has just stored, and the other way round.
         if self.name == "first":
             yield scrapy.Request("{site.url}/a", meta={{"turn": "second"}})
             await turns["first"].wait()
@@ -228,8 +228,12 @@ SPIDER: Any = SimpleNamespace(crawler=SimpleNamespace(request_fingerprinter=Requ
 @pytest.mark.parametrize(
     "response",
     [
-        HtmlResponse("http://a/", headers={"Content-Type": "text/html; charset=latin-1"}, body="caf\xe9".encode("latin-1")),
-        JsonResponse("http://a/x", status=404, headers={"Content-Type": "application/json"}, body=b"{}", protocol="HTTP/1.0"),
+        HtmlResponse(
+            "http://a/", headers={"Content-Type": "text/html; charset=latin-1"}, body="caf\xe9".encode("latin-1")
+        ),
+        JsonResponse(
+            "http://a/x", status=404, headers={"Content-Type": "application/json"}, body=b"{}", protocol="HTTP/1.0"
+        ),
         TextResponse("http://a/", headers={"Content-Type": "text/plain"}, body=b"", flags=["partial", "two words"]),
         Response("http://a/", headers={"Content-Type": "image/png"}, body=bytes(range(256)) * 50, protocol="h2"),
         TextResponse("http://a/", status=204, headers={"Set-Cookie": ["a=1", "b=2"], "X": b"\xe9: \xff", "Empty": ""}),

@@ -45,7 +45,8 @@ crawler = process.create_crawler(Mine)
 process.crawl(crawler)
 process.start()
 stats = crawler.stats.get_stats()
-print({{name: value for name, value in sorted(stats.items()) if name.startswith("smartpipe/")}}, stats.get("finish_reason"))
+ours = {{name: value for name, value in sorted(stats.items()) if name.startswith("smartpipe/")}}
+print(ours, stats.get("finish_reason"))
 """
 
 PARSE = """
@@ -134,7 +135,9 @@ def test_results_of_any_kind(site: Site, run: Run, tmp_path: Path) -> None:
         yield page
 """
 
-    ran = run(*(f"/{name}" for name in ("date", "item", "list", "surrogate", "set", "nan", "object", "none")), parse=parse)
+    ran = run(
+        *(f"/{name}" for name in ("date", "item", "list", "surrogate", "set", "nan", "object", "none")), parse=parse
+    )
 
     assert (ran.code, ran.err) == (0, "")
     read = {key.rpartition("/")[2]: block for key, block in blocks(tmp_path / "pages").items()}
@@ -217,7 +220,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
     read = blocks(tmp_path / "pages")
     assert len(read) >= 2
     for key, block in read.items():
-        assert block["raw"] == site.pages[key.removeprefix(site.url)][2]  # type: ignore[index]
+        assert block["raw"] == site.body(key.removeprefix(site.url))
 
 
 def test_two_spiders_write_to_one_pipe(site: Site, start: Callable[..., Process], tmp_path: Path) -> None:

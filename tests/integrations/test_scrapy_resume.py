@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +12,9 @@ import pytest
 
 import smartpipe
 
-from .blocks import blocks, facts, result
+from .blocks import blocks, facts
 from .process import Process, Ran
-from .site import Answer, Site
+from .site import Site
 
 Crawl = Callable[..., Ran]
 
@@ -75,7 +74,7 @@ def test_a_signal_ends_it_and_the_same_command_goes_on(
     assert list(read)[: len(first)] == list(first)
     assert set(read) == urls
     assert {key: block["raw"] for key, block in read.items()} == {
-        f"{site.url}{path}": answer[2] for path, answer in site.pages.items() if isinstance(answer, tuple)
+        f"{site.url}{path}": site.body(path) for path in site.pages
     }
     assert sorted(site.asked()) == sorted(site.pages)
     # Depths and referers of pages found by way of the pipe are those of the site.

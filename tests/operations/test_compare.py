@@ -1,6 +1,6 @@
 import pytest
 import smartpipe
-from smartpipe import Difference
+from smartpipe.operations.compare import Difference
 
 
 @pytest.mark.parametrize("options", [{}, {"compress": True}, {"format": 1}, {"format": 1, "compress": True}])

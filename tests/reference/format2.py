@@ -414,59 +414,85 @@ class Pipe:
     """A pipe as a reader finds it: what the index lists, and what was scanned behind that."""
 
     data: bytes
-    header: FileHeader | None
+    file_id: int
     index: Index | None
     scanned: Scan
-    records: list[Record]  # the blocks, listed and scanned
-    metadata: Pairs
+
+    def outcomes(self) -> list[tuple[bytes | None, Pairs | Exception]]:
+        """Each block in the order of the file, or what is wrong with it; its key is None where that is lost too."""
+        result: list[tuple[bytes | None, Pairs | Exception]] = []
+        for frame in self.index.frames if self.index else []:
+            for entry in frame.entries:
+                if entry.end <= len(self.data):
+                    try:
+                        result.append((entry.key, self._read_listed(entry)))
+                    except (Corrupt, Refused) as error:
+                        result.append((entry.key, error))
+        for record in self.scanned.records:
+            if record.kind == BLOCK:
+                key = None
+                try:
+                    key = read_directory(self.data, record)[1]
+                    result.append((key, read_record(self.data, record)[1]))
+                except (Corrupt, Refused) as error:
+                    result.append((key, error))
+        return result
 
     @property
     def blocks(self) -> list[tuple[bytes, Pairs]]:
-        """All blocks in the order of the file. Raises Corrupt at a damaged one."""
-        return [read_record(self.data, record) for record in self.records]
+        """All blocks in the order of the file. Raises Corrupt or Refused where one can not be read."""
+        result = []
+        for key, pairs in self.outcomes():
+            if key is None or isinstance(pairs, Exception):
+                raise pairs if isinstance(pairs, Exception) else Corrupt("a block without a key")
+            result.append((key, pairs))
+        return result
+
+    @property
+    def metadata(self) -> Pairs:
+        """The pairs of the last metadata record; none without one. Raises Corrupt."""
+        described = [record for record in self.scanned.records if record.kind == METADATA]
+        if described:
+            return read_record(self.data, described[-1])[1]
+        at = self.index.frames[-1].metadata if self.index and self.index.frames else 0
+        if not at:
+            return []
+        record = read_record_header(self.data, at, self.file_id)
+        if record is None or record.kind != METADATA:
+            raise Corrupt(f"no metadata at {at}")
+        return read_record(self.data, record)[1]
 
     def find(self, key: bytes) -> Pairs | None:
-        """The pairs of the last block with this key, or None."""
+        """The pairs of the last block with this key, or None. Raises Corrupt or Refused where it can not be read."""
         for record in reversed(self.scanned.records):
             if record.kind == BLOCK and read_directory(self.data, record)[1] == key:
                 return read_record(self.data, record)[1]
-        if self.index and self.header:
+        if self.index:
             for frame in reversed(self.index.frames):
                 entry = find_in_frame(frame, self.index.hash_key, key)
                 if entry and entry.end <= len(self.data):
-                    return read_record(self.data, _listed(self.data, entry, self.header.file_id))[1]
+                    return self._read_listed(entry)
         return None
 
-
-def _listed(data: bytes, entry: Entry, file_id: int) -> Record:
-    """The record of an entry. Raises Corrupt where data and entry disagree."""
-    record = read_record_header(data, entry.offset, file_id)
-    if record is None:
-        raise Corrupt(f"no record at {entry.offset}, where the index lists {entry.key!r}")
-    there = record.stamp, record.size, record.lead_size, record.pairs, record.key_length, record.kind, record.codec
-    if there != (entry.stamp, entry.size, entry.lead_size, entry.pairs, len(entry.key), entry.kind, entry.codec):
-        raise Corrupt(f"record at {entry.offset} is not the one that the index lists")
-    return record
+    def _read_listed(self, entry: Entry) -> Pairs:
+        """The pairs of an entry's block. Raises Corrupt where data and entry disagree."""
+        record = read_record_header(self.data, entry.offset, self.file_id)
+        if record is None:
+            raise Corrupt(f"no record at {entry.offset}, where the index lists {entry.key!r}")
+        there = record.stamp, record.size, record.lead_size, record.pairs, record.kind, record.codec
+        key, pairs = read_record(self.data, record)
+        if (key, *there) != (entry.key, entry.stamp, entry.size, entry.lead_size, entry.pairs, entry.kind, entry.codec):
+            raise Corrupt(f"record at {entry.offset} is not the one that the index lists")
+        return pairs
 
 
 def read(data: bytes, index: bytes | None = None) -> Pipe:
     """Open a pipe: the index as far as it is healthy, the rest scanned. Raises Refused, Corrupt and Truncated."""
-    header = read_file_header(data) if len(data) >= FILE_HEADER.size else None
-    listed = read_index(index, data, header.file_id if header else None) if index is not None else None
-    if header is None:
-        return Pipe(data, header, listed, Scan(), [], [])
-    scanned = scan(data, header.file_id, listed.end if listed else FILE_HEADER.size)
-    entries = [entry for frame in listed.frames for entry in frame.entries] if listed else []
-    records = [_listed(data, entry, header.file_id) for entry in entries if entry.end <= len(data)]
-    records += [record for record in scanned.records if record.kind == BLOCK]
-    described = [record for record in scanned.records if record.kind == METADATA][-1:]
-    if not described and listed and listed.frames and listed.frames[-1].metadata:
-        record = read_record_header(data, listed.frames[-1].metadata, header.file_id)
-        if record is None or record.kind != METADATA:
-            raise Corrupt(f"no metadata at {listed.frames[-1].metadata}")
-        described = [record]
-    metadata = read_record(data, described[0])[1] if described else []
-    return Pipe(data, header, listed, scanned, records, metadata)
+    file_id = read_file_header(data).file_id if len(data) >= FILE_HEADER.size else None
+    listed = read_index(index, data, file_id) if index is not None else None
+    if file_id is None:
+        return Pipe(data, 0, listed, Scan())  # what a kill at creation leaves
+    return Pipe(data, file_id, listed, scan(data, file_id, listed.end if listed else FILE_HEADER.size))
 
 
 @dataclass(frozen=True)

@@ -128,13 +128,12 @@ def test_index_lists_what_a_scan_finds(
         data = Path(f"{prefix}.datz" if compress else f"{prefix}.dat").read_bytes()
         index = Path(f"{prefix}.idx").read_bytes()
         pipe = format2.read(data, index)
-        assert pipe.header
-        assert pipe.header.codec == (format2.ZLIB if compress else format2.NONE)
+        assert format2.read_file_header(data).codec == (format2.ZLIB if compress else format2.NONE)
         assert pipe.index
         assert pipe.index.end == len(data)
         assert format2.findings(data, index) == []
 
-        walked = format2.scan(data, pipe.header.file_id).records
+        walked = format2.scan(data, pipe.file_id).records
         assert [record.ordinal for record in walked] == list(range(len(walked)))
         assert all(earlier.stamp < later.stamp for earlier, later in itertools.pairwise(walked))
         assert all(record.synced <= record.offset for record in walked)
@@ -199,7 +198,7 @@ def test_large_values_are_segments_of_their_own(compress: Any, blocks: Blocks) -
     with folder() as prefix:
         write(prefix, blocks, 1, compress=compress)
         data = Path(f"{prefix}.datz" if compress else f"{prefix}.dat").read_bytes()
-        for record, (_, pairs) in zip(format2.read(data).records, blocks, strict=True):
+        for record, (_, pairs) in zip(format2.read(data).scanned.records, blocks, strict=True):
             directory, _ = format2.read_directory(data, record)
             assert [(large.number, large.raw) for large in directory] == [
                 (number, len(value)) for number, (_, value) in enumerate(pairs) if len(value) >= LARGE

@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from scrapy.crawler import AsyncCrawlerProcess
@@ -43,23 +43,23 @@ def crawl(
     settings: Mapping[str, Any] | None = None,
     progress: Callable[[CrawlCounts], None] | None = None,
 ) -> CrawlCounts:
-    """Fetches the pages of one site into the pipe ``prefix``, one block per page, and returns what was done.
+    """Fetch the pages of one site into the pipe `prefix`, one block per page, and returns what was done.
 
-    The blocks are those of `PagePipeline`, with the result ``{"title": ..., "links": [...]}``. Only pages of the host
-    and port of ``url`` are fetched, breadth first; redirects and failures are blocks too. What is in the pipe is not
+    The blocks are those of `PagePipeline`, with the result `{"title": ..., "links": [...]}`. Only pages of the host
+    and port of `url` are fetched, breadth first; redirects and failures are blocks too. What is in the pipe is not
     fetched again: its links are followed from there, so that the same call goes on where the last one stopped.
 
-    - ``max_pages``: how many pages the pipe may have in the end, redirects and failures included; None for all.
-    - ``delay``: seconds between two requests; None for 0.5, and 0 when the host is this machine. A longer
-      ``Crawl-delay`` in robots.txt counts.
-    - ``concurrency``: how many requests may be on their way.
-    - ``retry``: fetch again what had failed, as ``URL#2`` and so on.
-    - ``compress``, ``level``: as in `smartpipe.open`, but None compresses a new pipe.
-    - ``obey_robots``: leave out what robots.txt forbids.
-    - ``cache``: a pipe with responses, see `PipeCacheStorage`. What it has is not fetched from the network, what it has not
-      is added, but no failures that may pass (HTTP 408, 429, 500 and more).
-    - ``settings``: further Scrapy settings, over all of these. Scrapy's log: ``{"LOG_ENABLED": True}``.
-    - ``progress``: called with the counts after each page.
+    - `max_pages`: how many pages the pipe may have in the end, redirects and failures included; None for all.
+    - `delay`: seconds between two requests; None for 0.5, and 0 when the host is this machine. A longer
+      `Crawl-delay` in robots.txt counts.
+    - `concurrency`: how many requests may be on their way.
+    - `retry`: fetch again what had failed, as `URL#2` and so on.
+    - `compress`, `level`: as in `smartpipe.open`, but None compresses a new pipe.
+    - `obey_robots`: leave out what robots.txt forbids.
+    - `cache`: a pipe with responses, see `PipeCacheStorage`. What it has is not fetched from the network, what it
+      has not is added, but no failures that may pass (HTTP 408, 429, 500 and more).
+    - `settings`: further Scrapy settings, over all of these. Scrapy's log: `{"LOG_ENABLED": True}`.
+    - `progress`: called with the counts after each page.
 
     SIGINT and SIGTERM end the crawl: pages on their way have five seconds, a second signal ends it at once. The pipe is
     closed, and the counts name the signal.
@@ -67,7 +67,7 @@ def crawl(
     It can run once in a process, because Scrapy's reactor can, and only in the main thread.
 
     Raises ValueError for a URL that is not http or https and for numbers that make no sense, RuntimeError when it runs
-    a second time, what `smartpipe.open` raises in mode ``"a"``, and what made writing fail.
+    a second time, what `smartpipe.open` raises in mode `"a"`, and what made writing fail.
 
     ::
 
@@ -179,7 +179,7 @@ def _ended_by_signals(process: AsyncCrawlerProcess, counts: CrawlCounts) -> Iter
 
     def end_now() -> None:
         with contextlib.suppress(RuntimeError):  # it has stopped already
-            reactor.stop()
+            cast(Any, reactor).stop()
 
     def end() -> None:
         stopping.append(loop.create_task(process.stop()))

@@ -43,7 +43,7 @@ class Frontier:
         return len(self._waiting)
 
     def add(self, urls: list[str], depth: int, referer: str | None) -> None:
-        """Takes what is new among ``urls``, and on the same site."""
+        """Take what is new among `urls`, and on the same site."""
         for url in urls:
             if url not in self._found and site(url) == self.site:
                 self._found.add(url)
@@ -51,16 +51,16 @@ class Frontier:
                     self._waiting.append(Target(url, depth, referer))
 
     def pop(self, *, new: bool = True) -> Target | None:
-        """The next page to fetch, None when there is none; without ``new`` only a page that is in the pipe and failed."""
+        """Return the next page to fetch, None when there is none; without `new` only one that is in the pipe and failed."""
         if self._waiting and (new or self._waiting[0].url in self.stored):
             return self._waiting.popleft()
         return None
 
     def resume(self, pipe: Reader, *, retry: bool) -> None:
-        """Goes on from what is in a pipe: its pages are not given out again, but with ``retry`` those that failed; what they
-        link to is.
+        """Go on from what is in a pipe: what its pages link to is given out, but these themselves only with `retry`,
+        where they had failed.
 
-        Reads keys, and the pairs ``error``, ``log`` and ``result``, but no page.
+        Reads keys, and the pairs `error`, `log` and `result`, but no page.
         """
         failed: dict[str, Target] = {}
         for key, block in pipe.items(select=[b"error", b"log"]):

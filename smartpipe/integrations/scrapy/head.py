@@ -12,10 +12,10 @@ _PROTOCOLS = {name: protocol for protocol, name in _NAMES.items()}
 
 
 def response_head(response: Response) -> bytes:
-    r"""``HTTP/1.1 200 OK\r\nName: value\r\n...``, with a line for each value of a header.
+    r"""Return `HTTP/1.1 200 OK\r\nName: value\r\n...`, with a line for each value of a header.
 
-    Scrapy keeps neither the reason that the server sent nor the case of the names: here they are the usual ones of the code,
-    and ``Like-This``. The values are those of the response, byte for byte.
+    Scrapy keeps neither the reason that the server sent nor the case of the names: here they are the usual ones of
+    the code, and `Like-This`. The values are those of the response, byte for byte.
     """
     protocol = response.protocol or "HTTP/1.1"
     lines = [f"{_NAMES.get(protocol, protocol)} {response.status} {responses.get(response.status, '')}".encode("ascii")]
@@ -25,7 +25,7 @@ def response_head(response: Response) -> bytes:
 
 
 def parse_head(head: bytes) -> tuple[str, int, Headers]:
-    """Protocol, status and headers of what `response_head` made."""
+    """Return protocol, status and headers of what `response_head` made."""
     status_line, *lines = head.split(b"\r\n")[:-1]
     name, status, _reason = status_line.decode("ascii").split(" ", 2)
     headers = Headers()

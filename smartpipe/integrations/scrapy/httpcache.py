@@ -24,23 +24,25 @@ logger = logging.getLogger(__name__)
 
 
 class PipeCacheStorage:
-    """A storage for Scrapy's ``HTTPCACHE_STORAGE``: every response is a block, so that a crawl can be played again
+    """A storage for Scrapy's `HTTPCACHE_STORAGE`: every response is a block, so that a crawl can be played again
     with the network off.
 
     The block key is the fingerprint of the request in hex; what is stored again, because it had expired, is a new block
-    ``fingerprint#2``, and the newest counts. The pairs: ``raw`` (the body as it was sent, still gzip where the server sent
-    gzip), ``response`` (status line and headers, see `response_head`), ``url``, ``method``, ``time`` (seconds since 1970
-    when it was stored), and where there are some ``flags`` and ``address``. Nothing is pickled: reading a cache runs no code.
+    `fingerprint#2`, and the newest counts. The pairs: `raw` (the body as it was sent, still gzip where the server sent
+    gzip), `response` (status line and headers, see `response_head`), `url`, `method`, `time` (seconds since 1970
+    when it was stored), and where there are some `flags` and `address`. Nothing is pickled: reading a cache runs no
+    code.
 
     All spiders of a process share the cache; a second process gets a LockedError while the first writes.
 
     Settings:
 
-    - ``SMARTPIPE_CACHE_PATH``: the pipe, which is continued or created; by default ``responses`` in Scrapy's ``HTTPCACHE_DIR``.
-    - ``HTTPCACHE_EXPIRATION_SECS``: after so many seconds a response counts as missing; 0 for never.
-    - ``SMARTPIPE_COMPRESS``, ``SMARTPIPE_LEVEL``, ``SMARTPIPE_MAX_BLOCK_SIZE``: as for `PagePipeline`.
+    - `SMARTPIPE_CACHE_PATH`: the pipe, which is continued or created; by default `responses` in Scrapy's
+      `HTTPCACHE_DIR`.
+    - `HTTPCACHE_EXPIRATION_SECS`: after so many seconds a response counts as missing; 0 for never.
+    - `SMARTPIPE_COMPRESS`, `SMARTPIPE_LEVEL`, `SMARTPIPE_MAX_BLOCK_SIZE`: as for `PagePipeline`.
 
-    A cache that can not be opened or written is logged as an error and closes the spider, with the reason ``smartpipe``.
+    A cache that can not be opened or written is logged as an error and closes the spider, with the reason `smartpipe`.
     A response that is too large for a block is not cached, which is logged as a warning.
     """
 
@@ -66,7 +68,7 @@ class PipeCacheStorage:
             self._pipe = None
 
     def retrieve_response(self, spider: Spider, request: Request) -> Response | None:
-        """The response of an equal request, or None when it was not stored or has expired."""
+        """Return the response of an equal request, or None when it was not stored or has expired."""
         assert self._pipe is not None, "open_spider comes first"
         key = self._key(request)
         met = times(key, self._pipe)
@@ -80,7 +82,7 @@ class PipeCacheStorage:
         return _response(block[b"url"].decode(), dict(block))
 
     def store_response(self, spider: Spider, request: Request, response: Response) -> None:
-        """Stores the response as the newest of this request."""
+        """Store the response as the newest of this request."""
         assert self._pipe is not None, "open_spider comes first"
         key = self._key(request)
         pairs = {

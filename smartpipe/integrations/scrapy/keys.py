@@ -6,7 +6,7 @@ from collections.abc import Container
 
 
 def numbered(key: bytes, number: int) -> bytes:
-    """The block key of meeting ``number`` (from 1) with what is known as ``key``.
+    """Return the block key of meeting `number` (from 1) with what is known as `key`.
 
     >>> numbered(b"http://a/", 1), numbered(b"http://a/", 2)
     (b'http://a/', b'http://a/#2')
@@ -15,7 +15,7 @@ def numbered(key: bytes, number: int) -> bytes:
 
 
 def unnumbered(block_key: bytes) -> bytes:
-    """The key without its number. A URL that is fetched has no ``#`` of its own.
+    """Return the key without its number. A URL that is fetched has no `#` of its own.
 
     >>> unnumbered(b"http://a/#2"), unnumbered(b"http://a/")
     (b'http://a/', b'http://a/')
@@ -24,7 +24,7 @@ def unnumbered(block_key: bytes) -> bytes:
 
 
 def times(key: bytes, blocks: Container[bytes]) -> int:
-    """How often ``key`` was met: the number of its newest block in ``blocks``, 0 when there is none.
+    """Return how often `key` was met: the number of its newest block in `blocks`, 0 when there is none.
 
     >>> times(b"http://a/", {b"http://a/", b"http://a/#2"})
     2

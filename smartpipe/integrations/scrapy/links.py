@@ -13,9 +13,10 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def page_url(url: str, encoding: str = "utf-8") -> str | None:
-    """The one form of a URL: escaped, no fragment, no default port, ``/`` for an empty path. None for what no crawl can fetch.
+    """Return the one form of a URL: escaped, no fragment, no default port, `/` for an empty path.
 
-    ``encoding`` is that of the page with the link: browsers send what stands in a query in it.
+    None for what no crawl can fetch: other schemes, broken URLs.
+    `encoding` is that of the page with the link: browsers send what stands in a query in it.
 
     >>> page_url("HTTP://Example.com:80#top"), page_url("mailto:me@example.com")
     ('http://example.com/', None)
@@ -34,7 +35,7 @@ def page_url(url: str, encoding: str = "utf-8") -> str | None:
 
 
 def site(url: str) -> tuple[str | None, int | None]:
-    """Host and port of a URL, the port None where it is the default: http and https are the same site.
+    """Return host and port of a URL, the port None where it is the default: http and https are the same site.
 
     >>> site("https://example.com/a") == site("http://example.com/"), site("http://localhost:8000/")
     (True, ('localhost', 8000))
@@ -44,13 +45,13 @@ def site(url: str) -> tuple[str | None, int | None]:
 
 
 def title(response: HtmlResponse) -> str | None:
-    """The text of the first ``<title>``, None where there is none."""
+    """Return the text of the first `<title>`, None where there is none."""
     element = next(response.selector.root.iter("title"), None)
     return None if element is None else " ".join("".join(element.itertext()).split())
 
 
 def links(response: HtmlResponse) -> list[str]:
-    """The pages that this one links to and shows in frames, on any host, each once, in the order of the page."""
+    """Return the pages that this one links to and shows in frames, on any host, each once, in the order of the page."""
     found: dict[str, None] = {}
     base = get_base_url(response)
     for href in dict.fromkeys(_references(response)):

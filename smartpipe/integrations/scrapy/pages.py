@@ -26,8 +26,8 @@ from smartpipe.integrations.scrapy.shared import SharedPipe
 class Page:
     """One page as an item: what a spider yields to have it written by `PagePipeline`.
 
-    ``url`` is the block key. ``result`` is anything that JSON can hold, and what Scrapy's exporters take: items, dates,
-    sets. ``error`` says what went wrong. ``log`` are lines of text, of the form ``name: value`` as far as they are ours;
+    `url` is the block key. `result` is anything that JSON can hold, and what Scrapy's exporters take: items, dates,
+    sets. `error` says what went wrong. `log` are lines of text, of the form `name: value` as far as they are ours;
     a spider may append its own.
 
     >>> from scrapy.http import HtmlResponse
@@ -44,13 +44,15 @@ class Page:
 
     @classmethod
     def of(cls, response: Response, result: Any = None) -> Page:
-        """The page of a response, in a spider's callback. A status of 400 and more is an error."""
-        error = f"HTTP {response.status} {responses.get(response.status, '')}".rstrip() if response.status >= 400 else None
+        """Return the page of a response, in a spider's callback. A status of 400 and more is an error."""
+        error = (
+            f"HTTP {response.status} {responses.get(response.status, '')}".rstrip() if response.status >= 400 else None
+        )
         return cls(response.url, response, result, error, _fetch_log(response.request, response))
 
     @classmethod
     def failed(cls, failure: Failure) -> Page:
-        """The page that could not be fetched, in a spider's errback: ``errback=self.failed``, and there ``yield Page.failed(failure)``."""
+        """Return the page that could not be fetched, in a spider's errback."""
         request: Request = failure.request  # type: ignore[attr-defined]
         response = getattr(failure.value, "response", None)
         if isinstance(response, Response):  # HttpError: the page of an error is a page
@@ -64,27 +66,27 @@ class PagePipeline:
 
     A block has the key URL (without a fragment) and the pairs
 
-    - ``raw``: the body, after its content encoding (gzip) was taken off,
-    - ``response``: status line and headers, see `response_head`; the headers are as they came, ``Content-Encoding`` too,
-    - ``result``: the spider's result as JSON in UTF-8,
-    - ``error``: what went wrong, only if something did,
-    - ``log``: lines about the fetch.
+    - `raw`: the body, after its content encoding (gzip) was taken off,
+    - `response`: status line and headers, see `response_head`; the headers are as they came, `Content-Encoding` too,
+    - `result`: the spider's result as JSON in UTF-8,
+    - `error`: what went wrong, only if something did,
+    - `log`: lines about the fetch.
 
-    What a page does not have is left out: one that was refused has an ``error`` and a ``log`` only. A result that is no
-    JSON, and a body that is too large for a block, become an ``error``; the rest of the page is written.
+    What a page does not have is left out: one that was refused has an `error` and a `log` only. A result that is no
+    JSON, and a body that is too large for a block, become an `error`; the rest of the page is written.
 
     Settings:
 
-    - ``SMARTPIPE_PATH``: the pipe, which is continued or created. Required.
-    - ``SMARTPIPE_REPEATED``: what happens to a page whose URL is in the pipe: ``"number"`` (default) writes it as
-      ``URL#2``, then ``URL#3``; ``"skip"`` does not write it.
-    - ``SMARTPIPE_COMPRESS``, ``SMARTPIPE_LEVEL``, ``SMARTPIPE_MAX_BLOCK_SIZE``: the options of `smartpipe.open`, but a new
+    - `SMARTPIPE_PATH`: the pipe, which is continued or created. Required.
+    - `SMARTPIPE_REPEATED`: what happens to a page whose URL is in the pipe: `"number"` (default) writes it as
+      `URL#2`, then `URL#3`; `"skip"` does not write it.
+    - `SMARTPIPE_COMPRESS`, `SMARTPIPE_LEVEL`, `SMARTPIPE_MAX_BLOCK_SIZE`: the options of `smartpipe.open`, but a new
       pipe is compressed by default.
 
-    Spiders of one process may write to the same pipe. When writing fails, the disk being full for example, the spider is
-    closed with the reason ``smartpipe``: pages that can not be kept need not be fetched. In Scrapy's statistics:
-    ``smartpipe/pages`` and ``smartpipe/bytes`` (of bodies) that were written, ``smartpipe/errors`` among them, and
-    ``smartpipe/skipped``.
+    Spiders of one process may write to the same pipe. When writing fails, the disk being full for example, the spider
+    is closed with the reason `smartpipe`: pages that can not be kept need not be fetched. In Scrapy's statistics:
+    `smartpipe/pages` and `smartpipe/bytes` (of bodies) that were written, `smartpipe/errors` among them, and
+    `smartpipe/skipped`.
 
     Raises ValueError for settings that make no sense, and what `smartpipe.open` raises when the spider is opened.
     """

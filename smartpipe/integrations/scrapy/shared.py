@@ -28,7 +28,7 @@ class SharedPipe:
 
     def __init__(self, path: str, settings: BaseSettings) -> None:
         compress = settings.get("SMARTPIPE_COMPRESS")
-        if compress is None and not any(os.path.exists(path + suffix) for suffix in _DATA):
+        if compress is None and not any(os.path.isfile(path + suffix) for suffix in _DATA):
             compress = True
         self._writer = smartpipe.open(
             path,
@@ -45,13 +45,13 @@ class SharedPipe:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], settings: BaseSettings) -> SharedPipe:
-        """The pipe at ``path``, which is continued, or created.
+        """Return the pipe at `path`, which is continued, or created.
 
-        ``SMARTPIPE_COMPRESS``, ``SMARTPIPE_LEVEL`` and ``SMARTPIPE_MAX_BLOCK_SIZE`` are the options of `smartpipe.open`, but
+        `SMARTPIPE_COMPRESS`, `SMARTPIPE_LEVEL` and `SMARTPIPE_MAX_BLOCK_SIZE` are the options of `smartpipe.open`, but
         by default a new pipe is compressed. The settings of whoever opens the path first count. Every call must be
         answered with one of `release`.
 
-        Raises what `smartpipe.open` does in mode ``"a"``.
+        Raises what `smartpipe.open` does in mode `"a"`.
         """
         prefix = _prefix(path)
         pipe = cls._shared.get(prefix)
@@ -61,7 +61,7 @@ class SharedPipe:
         return pipe
 
     def release(self) -> None:
-        """Closes the pipe when nobody else uses it."""
+        """Close the pipe when nobody else uses it."""
         self._users -= 1
         if self._users:
             return
@@ -70,11 +70,11 @@ class SharedPipe:
             self._reader.close()
         self._writer.close()
 
-    def __contains__(self, key: bytes) -> bool:
+    def __contains__(self, key: object) -> bool:
         return key in self._writer
 
     def write(self, key: bytes, pairs: Mapping[bytes, bytes]) -> None:
-        """Writes one block; raises what `Writer.write` does."""
+        """Write one block; raises what `Writer.write` does."""
         try:
             self._writer.write(key, pairs)
         except BlockTooLargeError:
@@ -84,7 +84,7 @@ class SharedPipe:
             raise
 
     def get(self, key: bytes) -> Block | None:
-        """The block of ``key``, whenever it was written, or None."""
+        """Return the block of `key`, whenever it was written, or None."""
         if key not in self._writer:
             return None
         if self._reader is None or key not in self._reader:

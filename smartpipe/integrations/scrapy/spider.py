@@ -1,4 +1,4 @@
-"""The spider of ``smartpipe crawl``: every page of one site."""
+"""The spider of `smartpipe crawl`: every page of one site."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin
 
-from lxml.etree import LxmlError
+from lxml.etree import LxmlError  # type: ignore[import-untyped]
 from scrapy import Request, Spider, signals
 from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
@@ -39,9 +39,9 @@ class CrawlCounts:
     before: int = 0
     """Pages that were in the pipe already."""
     failing: int = 0
-    """Pages in the pipe whose last fetch failed, in this run or before: what ``retry`` would fetch again."""
+    """Pages in the pipe whose last fetch failed, in this run or before: what `retry` would fetch again."""
     left: int = 0
-    """Pages that were found and not fetched, because of ``max_pages`` or a signal."""
+    """Pages that were found and not fetched, because of `max_pages` or a signal."""
     signal: int | None = None
     """The number of the signal that ended the crawl."""
     problem: str | None = None
@@ -51,7 +51,7 @@ class CrawlCounts:
 class SiteSpider(Spider):
     """Fetches what a frontier gives, and adds to it what the pages link to.
 
-    The result of a page is ``{"title": ..., "links": [...]}``, with links to any host. A redirect is a page without
+    The result of a page is `{"title": ..., "links": [...]}`, with links to any host. A redirect is a page without
     a title, with one link. Nothing is fetched twice; where it stops, the pipe says what is left.
     """
 
@@ -117,7 +117,7 @@ class SiteSpider(Spider):
     def _failed(self, failure: Failure) -> Iterator[Page | Request]:
         self._active -= 1
         target: Target = failure.request.cb_kwargs["target"]  # type: ignore[attr-defined]
-        if failure.check(IgnoreRequest) and "robots.txt" in str(failure.value):
+        if isinstance(failure.value, IgnoreRequest) and "robots.txt" in str(failure.value):
             self._taken -= target.url not in self.frontier.stored
             self.counts.forbidden += 1
             if target.url == self.frontier.start:

@@ -1,0 +1,28 @@
+"""What `make demo` does with each page: the function for `smartpipe map`.
+
+    cd examples && smartpipe map ../demo/pydoc ../demo/records pages:record --select raw
+"""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urljoin
+
+import lxml.html
+
+import smartpipe
+
+
+def record(key: bytes, block: smartpipe.Block) -> dict[bytes, bytes] | None:
+    """Return title, text and links of a page as JSON; None, which drops the block, for what is no page."""
+    raw = block.get(b"raw")
+    if not raw:
+        return None
+    page = lxml.html.document_fromstring(raw)
+    url = key.decode()
+    title = page.findtext(".//title") or ""
+    for element in page.xpath("//script|//style|//head"):
+        element.drop_tree()
+    links = sorted({urljoin(url, link) for link in page.xpath("//a/@href") if not link.startswith("#")})
+    text = " ".join(page.text_content().split())
+    return {b"result": json.dumps({"title": title.strip(), "text": text, "links": links}).encode()}

@@ -1,0 +1,1 @@
+"""smartpipe with other libraries, a file or folder for each."""
