@@ -30,6 +30,11 @@ cdef int64_t read_at(int fd, uint8_t *p, size_t n, uint64_t offset) noexcept nog
     return <int64_t>done
 
 
+def open_reading(path):
+    """Open a file for reading and return its descriptor, which a child process does not inherit over exec."""
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
 class Disk:
     """The calls that change a disk. Each raises OSError."""
 

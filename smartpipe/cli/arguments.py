@@ -12,36 +12,22 @@ import click
 from smartpipe.cli.keys import parse
 
 
-class Key(click.ParamType):
+def as_key(text: str) -> bytes:
     """A block key or pair key, as `keys.parse` reads it."""
-
-    name = "key"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
-        if isinstance(value, bytes):
-            return value
-        try:
-            return parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
-class Regexp(click.ParamType):
+def as_regexp(text: str) -> re.Pattern[bytes]:
     """A regular expression over bytes. `^` and `$` stand for the ends of a line."""
-
-    name = "regexp"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> re.Pattern[bytes]:
-        if isinstance(value, re.Pattern):
-            return value
-        try:
-            return re.compile(value.encode("utf-8", "surrogateescape"), re.MULTILINE)
-        except re.error as error:
-            self.fail(f"{value!r} is no regular expression: {error}", param, ctx)
+    try:
+        return re.compile(text.encode("utf-8", "surrogateescape"), re.MULTILINE)
+    except re.error as error:
+        raise click.BadParameter(f"{text!r} is no regular expression: {error}") from None
 
 
-KEY = Key()
-REGEXP = Regexp()
 PATH = click.Path()
 """Any path. What lies there is found out by opening it, which says more than click could; shells complete it."""
 

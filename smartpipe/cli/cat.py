@@ -9,20 +9,18 @@ import click
 
 import smartpipe
 from smartpipe.cli import output
-from smartpipe.cli.arguments import KEY, REGEXP, pipe_argument
+from smartpipe.cli.arguments import as_key, as_regexp, pipe_argument
 from smartpipe.cli.bar import bar
 from smartpipe.operations.progress import reported
 
 
 @click.command()
 @pipe_argument
-@click.argument("block", type=KEY, required=False)
-@click.argument("key", type=KEY, required=False)
-@click.option("-c", "--block", "named_block", type=KEY, help="The block, as the original had it.")
-@click.option("-k", "--key", "named_key", type=KEY, help="The pair key, as the original had it.")
-def cat(
-    pipe: str, block: bytes | None, key: bytes | None, named_block: bytes | None, named_key: bytes | None
-) -> None:
+@click.argument("block", type=as_key, required=False)
+@click.argument("key", type=as_key, required=False)
+@click.option("-c", "--block", "named_block", type=as_key, metavar="BLOCK", help="The block, as the original had it.")
+@click.option("-k", "--key", "named_key", type=as_key, metavar="KEY", help="The pair key, as the original had it.")
+def cat(pipe: str, block: bytes | None, key: bytes | None, named_block: bytes | None, named_key: bytes | None) -> None:
     """Write the values of a block, or those of its pair KEY, as they are and with nothing between."""
     wanted = _one_of("BLOCK", block, "-c", named_block)
     pair = _one_of("KEY", key, "-k", named_key)
@@ -47,7 +45,7 @@ def _one_of(name: str, argument: bytes | None, option: str, value: bytes | None)
 
 @click.command("cat-all")
 @pipe_argument
-@click.option("-p", "--pattern", type=REGEXP, help="Only pairs whose key it finds.")
+@click.option("-p", "--pattern", type=as_regexp, metavar="REGEXP", help="Only pairs whose key it finds.")
 def cat_all(pipe: str, pattern: re.Pattern[bytes] | None) -> None:
     """Write the values of all blocks, as they are and with nothing between."""
     with smartpipe.open(pipe) as reader, bar("cat-all", printing=True) as progress:

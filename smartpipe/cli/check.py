@@ -14,7 +14,13 @@ from smartpipe.cli.bar import bar
 @pipe_argument
 @click.option("-l", "--limit", type=click.IntRange(min=0), metavar="N", help="Only the first N blocks.")
 @click.option(
-    "-r", "--random", "random_reads", type=click.IntRange(min=0), default=0, metavar="N", help="Then N blocks at random."
+    "-r",
+    "--random",
+    "random_reads",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Then N blocks at random.",
 )
 @json_option
 def check(pipe: str, limit: int | None, random_reads: int, as_json: bool) -> None:

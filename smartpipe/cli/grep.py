@@ -8,7 +8,7 @@ import click
 
 import smartpipe
 from smartpipe.cli import output
-from smartpipe.cli.arguments import KEY, REGEXP, json_option, pipe_argument
+from smartpipe.cli.arguments import as_key, as_regexp, json_option, pipe_argument
 from smartpipe.cli.bar import bar
 from smartpipe.cli.keys import show
 from smartpipe.operations.search import Match
@@ -20,9 +20,9 @@ LONGEST = 400
 
 
 @click.command()
-@click.argument("pattern", metavar="REGEXP", type=REGEXP)
+@click.argument("pattern", metavar="REGEXP", type=as_regexp)
 @pipe_argument
-@click.option("--key", type=KEY, help="Only values of this pair key.")
+@click.option("--key", type=as_key, metavar="KEY", help="Only values of this pair key.")
 @json_option
 @click.pass_context
 def grep(context: click.Context, pattern: re.Pattern[bytes], pipe: str, key: bytes | None, as_json: bool) -> None:

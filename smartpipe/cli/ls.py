@@ -10,13 +10,13 @@ import click
 
 import smartpipe
 from smartpipe.cli import output
-from smartpipe.cli.arguments import KEY, json_option, pipe_argument
+from smartpipe.cli.arguments import as_key, json_option, pipe_argument
 from smartpipe.cli.keys import show
 
 
 @click.command()
 @pipe_argument
-@click.argument("block", type=KEY, required=False)
+@click.argument("block", type=as_key, required=False)
 @click.option("--top", is_flag=True, help="Only the blocks, not their pairs.")
 @click.option("--long", "-l", is_flag=True, help="With number, stored and raw bytes, pairs and time of each block.")
 @json_option

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from typing import Any
 
 import click
 
-import smartpipe
-from smartpipe.cli import output
-from smartpipe.cli.arguments import KEY, PATH, new_pipe_options
-from smartpipe.cli.bar import bar
+from smartpipe.cli.arguments import PATH, as_key, new_pipe_options
 
 
 @click.command("map")
 @click.argument("src", type=PATH)
 @click.argument("dst", type=PATH)
 @click.argument("function", metavar="MODULE:FUNCTION")
-@click.option("--select", type=KEY, multiple=True, help="Read only this pair key; may be given several times.")
+@click.option(
+    "--select", type=as_key, metavar="KEY", multiple=True, help="Read only this pair key; may be given several times."
+)
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes.  [default: one a core]")
 @click.option(
     "--on-error",

@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 import warnings
-from typing import Any, TextIO
+from typing import TextIO
 
 import click
 from click.shell_completion import shell_complete

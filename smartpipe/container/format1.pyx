@@ -198,7 +198,7 @@ cdef class Format1(Layout):
         return self.open_block(raw.data, raw.size, entry.offset, raw, key)
 
     cdef int fill(self, Batch batch, uint64_t number, uint64_t stop, frozenset select) except -1:
-        cdef Buffer stored = batch.idle(), memory = batch.idle(), tasks = batch.idle(), last
+        cdef Buffer stored = batch.idle(batch.stored), memory = batch.idle(batch.values), tasks = batch.tasks, last
         cdef list blocks = batch.blocks, places = []
         cdef uint64_t begin = 0, end = 0, raw = 0, size
         cdef sp_entry entry

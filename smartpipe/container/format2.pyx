@@ -117,8 +117,7 @@ cdef class Format2(Layout):
         return self.open_block(memory.data, present, entry.offset, entry.size, memory, key)
 
     cdef int fill(self, Batch batch, uint64_t number, uint64_t stop, frozenset select) except -1:
-        cdef Buffer stored = batch.idle()
-        cdef Buffer heads, values, tasks
+        cdef Buffer stored = batch.idle(batch.stored)
         cdef list blocks = batch.blocks, places = []
         cdef uint64_t begin = 0, end = 0, raw = 0, size
         cdef sp_entry entry
@@ -148,11 +147,8 @@ cdef class Format2(Layout):
             block = self.open_block(stored.data + (<uint64_t>offset - begin), size, offset, size, stored, None)
             block.select = select
             blocks.append(block)
-        heads = batch.idle()
-        values = batch.idle()
-        tasks = batch.idle()
-        self.inflate_heads(blocks, tasks, heads)
-        self.inflate_values(blocks, tasks, values, select)
+        self.inflate_heads(blocks, batch.tasks, batch.idle(batch.heads))
+        self.inflate_values(blocks, batch.tasks, batch.idle(batch.values))
         return 0
 
     cdef int inflate_heads(self, list blocks, Buffer tasks, Buffer memory) except -1:
@@ -182,7 +178,7 @@ cdef class Format2(Layout):
             task += 1
         return 0
 
-    cdef int inflate_values(self, list blocks, Buffer tasks, Buffer memory, frozenset select) except -1:
+    cdef int inflate_values(self, list blocks, Buffer tasks, Buffer memory) except -1:
         cdef uint64_t total = 0
         cdef size_t count = 0
         cdef uint32_t i

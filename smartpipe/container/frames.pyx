@@ -15,6 +15,7 @@ from smartpipe.container.index cimport Mapped
 from smartpipe.container.source cimport Source
 
 from smartpipe import errors
+from smartpipe._platform import open_reading
 from smartpipe.container.index import DamagedIndex
 
 
@@ -28,7 +29,7 @@ def read_frames(str path, Source source, uint64_t data_size):
     """Read the index file at a path for a data file of data_size bytes; what is missing or bad there is left to a scan."""
     cdef Frames frames = Frames()
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = open_reading(path)
     except FileNotFoundError:
         frames.complaint = "there is no index"
         return frames

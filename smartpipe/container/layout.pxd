@@ -14,9 +14,12 @@ cdef enum:
 cdef class Batch:
     """Blocks that were read together, and the memory they share, which is used again when no block needs it any more."""
     cdef list blocks
-    cdef list pool
     cdef uint64_t next             # the number of the block behind them
-    cdef Buffer idle(self)
+    cdef list stored               # buffers, of which one or more are in use
+    cdef list heads
+    cdef list values
+    cdef Buffer tasks              # in use only while the blocks are read
+    cdef Buffer idle(self, list pool)
 
 
 cdef class Layout:

@@ -13,21 +13,25 @@ cdef extern from "Python.h":
 cdef class Batch:
     def __init__(self):
         self.blocks = []
-        self.pool = []
+        self.stored = []
+        self.heads = []
+        self.values = []
+        self.tasks = Buffer()
 
-    cdef Buffer idle(self):
-        """Memory that no block uses."""
+    cdef Buffer idle(self, list pool):
+        """A buffer of a pool that no block uses, empty."""
         cdef Buffer buffer
         cdef Py_ssize_t i
-        for i in range(len(self.pool)):
-            if Py_REFCNT(PyList_GET_ITEM(self.pool, i)) == 1:
-                buffer = self.pool[i]
+        for i in range(len(pool)):
+            if Py_REFCNT(PyList_GET_ITEM(pool, i)) == 1:
+                buffer = pool[i]
                 buffer.size = 0
                 return buffer
+        # Three serve as long as nobody but the iterator, and the loop over it, holds on to blocks.
+        if len(pool) == 3:
+            pool.clear()
         buffer = Buffer()
-        if len(self.pool) >= 6:
-            self.pool.clear()
-        self.pool.append(buffer)
+        pool.append(buffer)
         return buffer
 
 

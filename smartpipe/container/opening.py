@@ -11,11 +11,11 @@ import warnings
 from typing import NamedTuple
 
 from smartpipe import errors
-from smartpipe._platform import disk, holder, lock
+from smartpipe._platform import disk, holder, lock, open_reading
 from smartpipe.container.format1 import Format1
 from smartpipe.container.format2 import Format2
 from smartpipe.container.frames import read_frames
-from smartpipe.container.headers import INDEX_HEADER, file_header, index_id, is_index
+from smartpipe.container.headers import CODECS, INDEX_HEADER, file_header, index_id, is_index
 from smartpipe.container.index import Index
 from smartpipe.container.output import Output, Output1, Output2
 from smartpipe.container.paths import Paths, missing
@@ -98,7 +98,7 @@ def open_layout(paths: Paths, limit: int) -> tuple[Format1 | Format2, str]:
         # Perhaps it is just being replaced: its data was renamed, its index not yet.
         path = data_file(paths) or path
         found = recognize(paths, path)
-    source = Source(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC), found.id, limit)
+    source = Source(path, open_reading(path), found.id, limit)
     size = 0 if found.blank else source.size()
     if found.format == 1:
         return Format1(source, paths.index, path.endswith(".datz"), size), path
@@ -163,9 +163,11 @@ def append(paths: Paths, path: str, asked: Asked) -> tuple[Output, str | None]:
             disk.truncate(fd, 0)
             output = begin(paths, path, fd, asked.format or found.format)
             return output, f"{size} bytes of a file header" if size else None
+        if found.format == 2 and found.codec not in CODECS:
+            raise errors.EngineError(f"the pipe has codec {found.codec}, which this version does not know", path=path)
         if asked.format not in (None, found.format):
             raise ValueError(f"{path} has format {found.format}, and format={asked.format} was asked for")
-        source = Source(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC), found.id, asked.limit)
+        source = Source(path, open_reading(path), found.id, asked.limit)
         try:
             return (append1 if found.format == 1 else append2)(paths, source, fd, found)
         finally:

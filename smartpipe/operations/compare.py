@@ -32,11 +32,7 @@ class Difference(NamedTuple):
 
 
 def diff(
-    first: str | os.PathLike[str],
-    second: str | os.PathLike[str],
-    *,
-    progress: Progress | None = None,
-    **options: Any,
+    first: str | os.PathLike[str], second: str | os.PathLike[str], *, progress: Progress | None = None, **options: Any
 ) -> Iterator[Difference]:
     """Compare two pipes block by block and value by value; nothing is yielded when they hold the same.
 

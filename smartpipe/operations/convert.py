@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import smartpipe
 from smartpipe.container.paths import paths_of
@@ -16,7 +16,7 @@ def convert(
     src: str | os.PathLike[str],
     dst: str | os.PathLike[str],
     *,
-    mode: str = "x",
+    mode: Literal["x", "w"] = "x",
     metadata: Mapping[bytes, bytes] | None = None,
     progress: Progress | None = None,
     **options: Any,
@@ -41,7 +41,7 @@ def concat(
     sources: Iterable[str | os.PathLike[str]],
     dst: str | os.PathLike[str],
     *,
-    mode: str = "x",
+    mode: Literal["x", "w"] = "x",
     metadata: Mapping[bytes, bytes] | None = None,
     progress: Progress | None = None,
     **options: Any,
@@ -95,9 +95,7 @@ def concat(
     return counts
 
 
-def _blocks(
-    paths: list[str | os.PathLike[str]], limit: dict[str, Any]
-) -> Iterator[tuple[bytes, smartpipe.Block]]:
+def _blocks(paths: list[str | os.PathLike[str]], limit: dict[str, Any]) -> Iterator[tuple[bytes, smartpipe.Block]]:
     for path in paths:
         with smartpipe.open(path, **limit) as reader:
             yield from reader.items()

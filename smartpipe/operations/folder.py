@@ -6,7 +6,7 @@ import os
 import stat
 import warnings
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import smartpipe
 from smartpipe.container.reader import MAX_BLOCK_SIZE
@@ -30,11 +30,7 @@ Pairs = list[tuple[bytes, bytes]]
 
 
 def extract(
-    pipe: str | os.PathLike[str],
-    folder: str | os.PathLike[str],
-    *,
-    progress: Progress | None = None,
-    **options: Any,
+    pipe: str | os.PathLike[str], folder: str | os.PathLike[str], *, progress: Progress | None = None, **options: Any
 ) -> dict[str, int]:
     """Write the blocks of a pipe as files below `folder`, which must be empty or not exist (else PipeExistsError).
 
@@ -74,7 +70,7 @@ def import_folder(
     folder: str | os.PathLike[str],
     pipe: str | os.PathLike[str],
     *,
-    mode: str = "x",
+    mode: Literal["x", "w"] = "x",
     progress: Progress | None = None,
     **options: Any,
 ) -> dict[str, int]:
@@ -122,7 +118,7 @@ def import_folder(
 def _import_listed(
     root: str,
     pipe: str | os.PathLike[str],
-    mode: str,
+    mode: Literal["x", "w"],
     limit: int,
     progress: Progress | None,
     options: dict[str, Any],
@@ -143,7 +139,7 @@ def _import_listed(
 
 def _write(
     pipe: str | os.PathLike[str],
-    mode: str,
+    mode: Literal["x", "w"],
     options: dict[str, Any],
     blocks: Iterator[tuple[bytes, Pairs]],
     total: int,

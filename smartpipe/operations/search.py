@@ -48,7 +48,9 @@ def grep(
     """
     if isinstance(pattern, re.Pattern):
         if isinstance(pattern.pattern, str):
-            raise TypeError(f"values are bytes: compile the regular expression from bytes, not from {pattern.pattern!r}")
+            raise TypeError(
+                f"values are bytes: compile the regular expression from bytes, not from {pattern.pattern!r}"
+            )
         compiled = pattern
     else:
         try:

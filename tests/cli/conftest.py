@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
 import smartpipe
 
 ROOT = Path(__file__).parents[2]

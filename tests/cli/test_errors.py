@@ -5,9 +5,23 @@ import os
 import pytest
 
 ON_A_PIPE = [
-    ["ls"], ["ls", "--top"], ["ls", "--long", "--json"], ["cat", ..., "0"], ["cat", ..., "0", "raw"], ["cat-all"], ["cat-all", "-p", "raw"],
-    ["info"], ["info", "--json"], ["check"], ["check", "-r", "3"], ["grep", "x"], ["diff", ...], ["convert", ..., "new"], ["concat", ..., "new"],
-    ["map", ..., "new", "os.path:basename"], ["extract", ..., "new"],
+    ["ls"],
+    ["ls", "--top"],
+    ["ls", "--long", "--json"],
+    ["cat", ..., "0"],
+    ["cat", ..., "0", "raw"],
+    ["cat-all"],
+    ["cat-all", "-p", "raw"],
+    ["info"],
+    ["info", "--json"],
+    ["check"],
+    ["check", "-r", "3"],
+    ["grep", "x"],
+    ["diff", ...],
+    ["convert", ..., "new"],
+    ["concat", ..., "new"],
+    ["map", ..., "new", "os.path:basename"],
+    ["extract", ..., "new"],
 ]
 
 
@@ -40,15 +54,43 @@ def test_a_folder_without_read_permission(run, pipe, tmp_path):
     assert err.startswith("smartpipe: ")
 
 
-@pytest.mark.parametrize("arguments", [
-    [], ["nonsense"], ["ls"], ["ls", "a", "b", "c"], ["ls", "--nonsense", "p"], ["cat", "p"], ["cat", "p", "b", "-c", "b"],
-    ["cat", "p", "b", "k", "-k", "k"], ["cat", "p", r"\z"], ["cat", "p", "hex:0"], ["cat", "p", "b", "\\"], ["cat-all", "p", "-p", "("],
-    ["grep", "(", "p"], ["grep", "a"], ["grep", "a", "p", "--key", r"\x1"], ["check", "p", "-l", "-1"], ["check", "p", "-l", "many"],
-    ["check", "p", "-r", "-1"], ["diff", "p"], ["convert", "p"], ["concat", "p"], ["extract", "p"], ["import", "d"],
-    ["map", "p", "q"], ["map", "p", "q", "no colon"], ["map", "p", "q", "no_such_module:f"], ["map", "p", "q", "os.path:no_such_function"],
-    ["map", "p", "q", "os:name"], ["map", "p", "q", "os.path:join", "-j", "0"], ["map", "p", "q", "os.path:join", "--on-error", "x"],
-    ["crawl"], ["engines", "p"],
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["ls"],
+        ["ls", "a", "b", "c"],
+        ["ls", "--nonsense", "p"],
+        ["cat", "p"],
+        ["cat", "p", "b", "-c", "b"],
+        ["cat", "p", "b", "k", "-k", "k"],
+        ["cat", "p", r"\z"],
+        ["cat", "p", "hex:0"],
+        ["cat", "p", "b", "\\"],
+        ["cat-all", "p", "-p", "("],
+        ["grep", "(", "p"],
+        ["grep", "a"],
+        ["grep", "a", "p", "--key", r"\x1"],
+        ["check", "p", "-l", "-1"],
+        ["check", "p", "-l", "many"],
+        ["check", "p", "-r", "-1"],
+        ["diff", "p"],
+        ["convert", "p"],
+        ["concat", "p"],
+        ["extract", "p"],
+        ["import", "d"],
+        ["map", "p", "q"],
+        ["map", "p", "q", "no colon"],
+        ["map", "p", "q", "no_such_module:f"],
+        ["map", "p", "q", "os.path:no_such_function"],
+        ["map", "p", "q", "os:name"],
+        ["map", "p", "q", "os.path:join", "-j", "0"],
+        ["map", "p", "q", "os.path:join", "--on-error", "x"],
+        ["crawl"],
+        ["engines", "p"],
+    ],
+)
 def test_wrong_usage(arguments, run):
     code, out, err = run(*arguments)
     assert (code, out) == (2, b"")

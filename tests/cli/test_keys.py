@@ -5,13 +5,18 @@ import subprocess
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from smartpipe.cli import keys
 from smartpipe.cli.keys import parse, show, show_text
 
 text_like = st.text(max_size=8).map(lambda text: text.encode("utf-8", "replace"))
 
 
-@given(st.binary(max_size=12) | text_like | st.lists(st.sampled_from([b"\\", b"x", b"hex:", b"00", b"\n", b"\xc3", b"\xa9"])).map(b"".join))
+@given(
+    st.binary(max_size=12)
+    | text_like
+    | st.lists(st.sampled_from([b"\\", b"x", b"hex:", b"00", b"\n", b"\xc3", b"\xa9"])).map(b"".join)
+)
 @example(b"")
 @example(b"hex:00")
 @example(b"\\x00")
@@ -36,28 +41,36 @@ def test_hex_digits_are_any_key(key):
     assert parse("hex:" + key.hex().upper()) == key
 
 
-@pytest.mark.parametrize("key, text", [
-    (b"https://example.org/?q=1&r=%20", "https://example.org/?q=1&r=%20"),
-    ("na\u00efve \u4e2d".encode(), "na\u00efve \u4e2d"),
-    (b"\x00\x7f\x80\xff", r"\x00\x7f\x80\xff"),
-    (b"a\nb\tc\r", r"a\x0ab\x09c\x0d"),
-    (b"\x1b[31m", r"\x1b[31m"),
-    ("\u202e".encode(), r"\xe2\x80\xae"),
-    (b"half \xc3", r"half \xc3"),
-    (b"C:\\dir", r"C:\\dir"),
-    (b"hex:00", r"\x68ex:00"),
-    (b"", "hex:"),
-])
+@pytest.mark.parametrize(
+    "key, text",
+    [
+        (b"https://example.org/?q=1&r=%20", "https://example.org/?q=1&r=%20"),
+        ("na\u00efve \u4e2d".encode(), "na\u00efve \u4e2d"),
+        (b"\x00\x7f\x80\xff", r"\x00\x7f\x80\xff"),
+        (b"a\nb\tc\r", r"a\x0ab\x09c\x0d"),
+        (b"\x1b[31m", r"\x1b[31m"),
+        ("\u202e".encode(), r"\xe2\x80\xae"),
+        (b"half \xc3", r"half \xc3"),
+        (b"C:\\dir", r"C:\\dir"),
+        (b"hex:00", r"\x68ex:00"),
+        (b"", "hex:"),
+    ],
+)
 def test_how_keys_are_shown(key, text):
     assert show(key) == text
 
 
-@pytest.mark.parametrize("text, key", [("", b""), (r"\x41\X41"[:4], b"A"), (r"\xAb", b"\xab"), (r"\\x41", b"\\x41"), ("hex: 00 ff", b"\x00\xff")])
+@pytest.mark.parametrize(
+    "text, key",
+    [("", b""), (r"\x41\X41"[:4], b"A"), (r"\xAb", b"\xab"), (r"\\x41", b"\\x41"), ("hex: 00 ff", b"\x00\xff")],
+)
 def test_what_can_be_typed(text, key):
     assert parse(text) == key
 
 
-@pytest.mark.parametrize("text", ["\\", r"\x", r"\x4", r"\xg0", r"\n", r"\X41", r"a\\\b", "hex:0", "hex:zz", "hex:caf\u00e9"])
+@pytest.mark.parametrize(
+    "text", ["\\", r"\x", r"\x4", r"\xg0", r"\n", r"\X41", r"a\\\b", "hex:0", "hex:zz", "hex:caf\u00e9"]
+)
 def test_what_can_not(text):
     with pytest.raises(ValueError, match="hexadecimal digits"):
         parse(text)
@@ -74,7 +87,9 @@ def test_messages_stay_on_one_line():
 def test_the_shell_s_printf_types_the_same(tmp_path):
     """What bash's own $'...' and printf make of an escape is what we make of it."""
     key = b"\x01\xfe'\\"
-    typed = subprocess.run(["bash", "-c", "printf %b '" + show(key).replace("'", "'\\''") + "'"], capture_output=True).stdout
+    typed = subprocess.run(
+        ["bash", "-c", "printf %b '" + show(key).replace("'", "'\\''") + "'"], capture_output=True
+    ).stdout
     assert typed == key
 
 

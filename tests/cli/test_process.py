@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+
 import smartpipe
 
 
@@ -32,7 +33,10 @@ def shell(environment, tmp_path):
 
     def shell(line, **variables):
         done = subprocess.run(
-            ["bash", "-c", f"{line}; echo ${{PIPESTATUS[0]}} >code"], cwd=tmp_path, capture_output=True, timeout=60,
+            ["bash", "-c", f"{line}; echo ${{PIPESTATUS[0]}} >code"],
+            cwd=tmp_path,
+            capture_output=True,
+            timeout=60,
             env={**environment, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}", **variables},
         )
         return int((tmp_path / "code").read_text()), done.stdout, done.stderr.decode()
@@ -71,7 +75,22 @@ def test_without_the_extra_it_says_what_to_install(missing, environment):
 def test_help(process):
     code, out, err = process("--help")
     assert (code, err) == (0, "")
-    for command in ("ls", "cat", "cat-all", "check", "info", "convert", "map", "crawl", "grep", "diff", "extract", "import", "concat", "engines"):
+    for command in (
+        "ls",
+        "cat",
+        "cat-all",
+        "check",
+        "info",
+        "convert",
+        "map",
+        "crawl",
+        "grep",
+        "diff",
+        "extract",
+        "import",
+        "concat",
+        "engines",
+    ):
         assert f"\n  {command} " in out.decode()
     assert process("ls", "-h").code == 0
 
@@ -94,10 +113,17 @@ def test_arguments_that_are_no_utf_8(process, tmp_path):
     assert process("cat", "p", os.fsdecode(b"\xff\xfe"), os.fsdecode(b"\xe9")).out == b"value"
 
 
-@pytest.mark.parametrize("line", [
-    "smartpipe ls large", "smartpipe ls large --json", "smartpipe cat-all large", "smartpipe grep html large", "smartpipe diff large other",
-    "smartpipe ls --top large",
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "smartpipe ls large",
+        "smartpipe ls large --json",
+        "smartpipe cat-all large",
+        "smartpipe grep html large",
+        "smartpipe diff large other",
+        "smartpipe ls --top large",
+    ],
+)
 def test_a_closed_output_ends_quietly(line, shell, large, tmp_path):
     with smartpipe.open(tmp_path / "other", "w") as writer:
         writer.write(b"other", {})
@@ -113,9 +139,16 @@ def test_an_output_that_was_never_open_to_anybody(shell, pipe):
         assert err == ""
 
 
-@pytest.mark.parametrize("line", [
-    "smartpipe cat-all large", "smartpipe ls large", "smartpipe cat pages https://a log", "smartpipe --version", "smartpipe info pages",
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "smartpipe cat-all large",
+        "smartpipe ls large",
+        "smartpipe cat pages https://a log",
+        "smartpipe --version",
+        "smartpipe info pages",
+    ],
+)
 def test_a_full_disk_under_the_output(line, shell, large, pipe):
     code, out, err = shell(f"{line} >/dev/full")
     assert (code, err) == (1, "smartpipe: No space left on device\n")
@@ -129,9 +162,15 @@ def test_no_output_at_all(shell, pipe):
     assert shell("smartpipe ls pages 2>&-")[0] == 0
 
 
-@pytest.mark.parametrize("variables", [
-    {"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, {"PYTHONIOENCODING": "latin-1"}, {"PYTHONIOENCODING": "ascii"},
-])
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"LC_ALL": "C"},
+        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"PYTHONIOENCODING": "ascii"},
+    ],
+)
 def test_names_are_utf_8_in_any_locale(variables, shell, pipe):
     code, out, err = shell("smartpipe ls pages --top; smartpipe ls 'caf\u00e9'", **variables)
     assert out == b"https://a\n" + "caf\u00e9 \\\\".encode() + b"\n\\x00\\xff\n"
@@ -184,7 +223,9 @@ def in_xterm(environment):
         environment.pop(name, None)
 
 
-@pytest.mark.parametrize("command", [["check", "-r", "5000"], ["info", "--json"], ["cat-all"], ["grep", "4999"], ["convert", ..., "new"]])
+@pytest.mark.parametrize(
+    "command", [["check", "-r", "5000"], ["info", "--json"], ["cat-all"], ["grep", "4999"], ["convert", ..., "new"]]
+)
 def test_a_bar_on_a_terminal_shows_what_is_done(command, start, large, in_xterm):
     arguments = [large if argument is ... else argument for argument in command]
     if ... not in command:
@@ -220,7 +261,9 @@ def test_no_bar_elsewhere(process, large):
 def test_completion_of_bash(process, environment, tmp_path):
     source = process(env={**environment, "_SMARTPIPE_COMPLETE": "bash_source"})
     assert source.code == 0 and b"complete -o nosort -F" in source.out
-    asked = process(env={**environment, "_SMARTPIPE_COMPLETE": "bash_complete", "COMP_WORDS": "smartpipe c", "COMP_CWORD": "1"})
+    asked = process(
+        env={**environment, "_SMARTPIPE_COMPLETE": "bash_complete", "COMP_WORDS": "smartpipe c", "COMP_CWORD": "1"}
+    )
     names = {line.split(",")[1] for line in asked.lines}
     assert names == {"cat", "cat-all", "check", "concat", "convert", "crawl"}
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 import smartpipe
 
 
@@ -33,7 +34,10 @@ def test_ls_top(run, pipe):
 
 def test_ls_of_one_block(run, pipe):
     assert run("ls", pipe, r"\x00\xff").lines == [
-        r"\x00\xff", "           3  hex:", r"           0  \x1b[2J", r"           1  \x68ex:",
+        r"\x00\xff",
+        "           3  hex:",
+        r"           0  \x1b[2J",
+        r"           1  \x68ex:",
     ]
     assert json_lines(run("ls", pipe, "hex:00ff", "--json"))[0]["block"] == r"\x00\xff"
     assert run("ls", pipe, "https://a", "--top").code == 2
@@ -49,7 +53,9 @@ def test_ls_long(run, pipe):
         assert [int(number), int(stored), int(raw), int(pairs)] == [entry.number, entry.stored, entry.raw, entry.pairs]
         assert key[0].encode()[:3] in (b"htt", b"caf", b"\\x0")
         assert day.startswith("20") and time.endswith("+00:00")
-    assert [line for line in run("ls", pipe, "-l").lines if not line.startswith("      ") or line in lines][0] == lines[0]
+    assert [line for line in run("ls", pipe, "-l").lines if not line.startswith("      ") or line in lines][0] == lines[
+        0
+    ]
     assert len(run("ls", pipe, "--long").lines) == 3 + 7
 
 
@@ -65,33 +71,38 @@ def test_ls_long_of_format_1_says_what_is_not_known(run, tmp_path):
 
 def test_ls_json(run, pipe):
     assert json_lines(run("ls", pipe, "--json")) == [
-        {"block": "https://a", "pairs": [
-            {"key": "raw", "bytes": 15000}, {"key": "log", "bytes": 3}, {"key": "log", "bytes": 6},
-        ]},
+        {
+            "block": "https://a",
+            "pairs": [{"key": "raw", "bytes": 15000}, {"key": "log", "bytes": 3}, {"key": "log", "bytes": 6}],
+        },
         {"block": "caf\u00e9 \\\\", "pairs": [{"key": "raw", "bytes": 15}]},
-        {"block": r"\x00\xff", "pairs": [
-            {"key": "hex:", "bytes": 3}, {"key": r"\x1b[2J", "bytes": 0}, {"key": r"\x68ex:", "bytes": 1},
-        ]},
+        {
+            "block": r"\x00\xff",
+            "pairs": [{"key": "hex:", "bytes": 3}, {"key": r"\x1b[2J", "bytes": 0}, {"key": r"\x68ex:", "bytes": 1}],
+        },
     ]
     assert json_lines(run("ls", pipe, "--top", "--json"))[0] == {"block": "https://a"}
     long = json_lines(run("ls", pipe, "--long", "--json"))[0]
     assert (long["number"], long["pair_count"], long["raw_bytes"], len(long["pairs"])) == (0, 3, 15009 + 33, 3)
 
 
-@pytest.mark.parametrize("arguments, value", [
-    (["https://a", "raw"], b"<html>a</html>\n" * 1000),
-    (["https://a", "log"], b"ok\nagain\n"),
-    (["https://a"], b"<html>a</html>\n" * 1000 + b"ok\nagain\n"),
-    (["caf\u00e9 \\\\", "raw"], b"<html>b</html>\n"),
-    ([r"\x00\xff", ""], b"\x00\x01\xfe"),
-    (["hex:00ff", "hex:"], b"\x00\x01\xfe"),
-    (["hex:00ff", r"\x68ex:"], b"h"),
-    (["hex:00ff", r"\x1b[2J"], b""),
-    (["-c", "https://a", "-k", "log"], b"ok\nagain\n"),
-    (["--block", "https://a", "--key", "log"], b"ok\nagain\n"),
-    (["https://a", "-k", "log"], b"ok\nagain\n"),
-    (["-c", r"\x00\xff"], b"\x00\x01\xfeh"),
-])
+@pytest.mark.parametrize(
+    "arguments, value",
+    [
+        (["https://a", "raw"], b"<html>a</html>\n" * 1000),
+        (["https://a", "log"], b"ok\nagain\n"),
+        (["https://a"], b"<html>a</html>\n" * 1000 + b"ok\nagain\n"),
+        (["caf\u00e9 \\\\", "raw"], b"<html>b</html>\n"),
+        ([r"\x00\xff", ""], b"\x00\x01\xfe"),
+        (["hex:00ff", "hex:"], b"\x00\x01\xfe"),
+        (["hex:00ff", r"\x68ex:"], b"h"),
+        (["hex:00ff", r"\x1b[2J"], b""),
+        (["-c", "https://a", "-k", "log"], b"ok\nagain\n"),
+        (["--block", "https://a", "--key", "log"], b"ok\nagain\n"),
+        (["https://a", "-k", "log"], b"ok\nagain\n"),
+        (["-c", r"\x00\xff"], b"\x00\x01\xfeh"),
+    ],
+)
 def test_cat(arguments, value, run, pipe):
     assert run("cat", pipe, *arguments) == (0, value, "")
 
@@ -114,14 +125,17 @@ def test_cat_all(run, pipe):
     assert run("cat_all", pipe) == (0, everything, "")
 
 
-@pytest.mark.parametrize("pattern, out", [
-    ("log", b"ok\nagain\n"),
-    ("^lo", b"ok\nagain\n"),
-    ("^$", b"\x00\x01\xfe"),
-    ("log|^$|:", b"ok\nagain\n\x00\x01\xfeh"),
-    (r"\x1b", b""),
-    ("nothing", b""),
-])
+@pytest.mark.parametrize(
+    "pattern, out",
+    [
+        ("log", b"ok\nagain\n"),
+        ("^lo", b"ok\nagain\n"),
+        ("^$", b"\x00\x01\xfe"),
+        ("log|^$|:", b"ok\nagain\n\x00\x01\xfeh"),
+        (r"\x1b", b""),
+        ("nothing", b""),
+    ],
+)
 def test_cat_all_of_some_keys(pattern, out, run, pipe):
     assert run("cat-all", pipe, "-p", pattern) == (0, out, "")
 
@@ -182,7 +196,9 @@ def test_check_json(run, pipe):
 
 def test_grep(run, pipe):
     assert run("grep", "html>b|again", pipe) == (
-        0, b"https://a\tlog\t0\tagain\n" + "caf\u00e9 \\\\\traw\t1\t<html>b</html>\n".encode(), ""
+        0,
+        b"https://a\tlog\t0\tagain\n" + "caf\u00e9 \\\\\traw\t1\t<html>b</html>\n".encode(),
+        "",
     )
     assert run("grep", r"\x01", pipe).lines == ["\\x00\\xff\thex:\t1\t\\x00\\x01\\xfe"]
     assert run("grep", "html", pipe, "--key", "log") == (1, b"", "")
@@ -195,13 +211,15 @@ def test_grep_shows_a_part_of_a_long_line(run, tmp_path):
         writer.write(b"c", {b"k": b"d" * 9000})
     result = run("grep", "needle|d+", tmp_path / "p")
     assert result.lines == [
-        f"a\tk\t1000\t...{'b' * 80}needle{'c' * 80}...", f"b\tk\t91\t{'-' * 80}needle", f"c\tk\t0\t{'d' * 480}...",
+        f"a\tk\t1000\t...{'b' * 80}needle{'c' * 80}...",
+        f"b\tk\t91\t{'-' * 80}needle",
+        f"c\tk\t0\t{'d' * 480}...",
     ]
 
 
 def test_grep_json(run, pipe):
     assert json_lines(run("grep", "again", pipe, "--json")) == [
-        {"block": "https://a", "pair": "log", "start": 0, "text": "again", "line_start": 0, "line": "again"},
+        {"block": "https://a", "pair": "log", "start": 0, "text": "again", "line_start": 0, "line": "again"}
     ]
 
 
@@ -215,19 +233,31 @@ def other(tmp_path):
 
 
 def test_diff(run, pipe, other):
-    assert run("diff", pipe, other) == (1, "".join([
-        "changed\tcaf\u00e9 \\\\\traw\t15 bytes -> 16 bytes\n",
-        f"removed\t\\x00\\xff\t{11 + 12 + 13} bytes\n",
-        "added\tnew\t0 bytes\n",
-        "moved\thttps://a\n",
-    ]).encode(), "")
+    assert run("diff", pipe, other) == (
+        1,
+        "".join(
+            [
+                "changed\tcaf\u00e9 \\\\\traw\t15 bytes -> 16 bytes\n",
+                f"removed\t\\x00\\xff\t{11 + 12 + 13} bytes\n",
+                "added\tnew\t0 bytes\n",
+                "moved\thttps://a\n",
+            ]
+        ).encode(),
+        "",
+    )
     assert run("diff", pipe, pipe) == (0, b"", "")
 
 
 def test_diff_json(run, pipe, other):
     result = run("diff", pipe, other, "--json")
     assert result.code == 1
-    assert json_lines(result)[0] == {"kind": "changed", "block": "caf\u00e9 \\\\", "pair": "raw", "first": 15, "second": 16}
+    assert json_lines(result)[0] == {
+        "kind": "changed",
+        "block": "caf\u00e9 \\\\",
+        "pair": "raw",
+        "first": 15,
+        "second": 16,
+    }
 
 
 def test_engines(run):

@@ -1,6 +1,7 @@
 """convert, concat, extract, import: what they do and what they refuse."""
 
 import pytest
+
 import smartpipe
 
 
@@ -16,12 +17,15 @@ def test_convert(run, pipe, tmp_path):
         assert (reader.format, reader.codec) == (2, "zlib")
 
 
-@pytest.mark.parametrize("options, form", [
-    (["--format", "1"], (1, "zlib")),
-    (["--format=1", "--compress=none"], (1, "none")),
-    (["--compress", "none"], (2, "none")),
-    (["--compress", "zlib", "--level", "9"], (2, "zlib")),
-])
+@pytest.mark.parametrize(
+    "options, form",
+    [
+        (["--format", "1"], (1, "zlib")),
+        (["--format=1", "--compress=none"], (1, "none")),
+        (["--compress", "none"], (2, "none")),
+        (["--compress", "zlib", "--level", "9"], (2, "zlib")),
+    ],
+)
 def test_convert_to_another_form(options, form, run, pipe, tmp_path):
     assert run("convert", *options, pipe, tmp_path / "new").code == 0
     with smartpipe.open(tmp_path / "new") as reader:

@@ -241,6 +241,17 @@ def test_robots_txt_is_obeyed(site: Site, crawl: Crawl, tmp_path: Path) -> None:
     assert blocks(tmp_path / "pages")[f"{site.url}/private/a"]["raw"] == b"secret"
 
 
+def test_a_robots_txt_that_moved_is_obeyed(site: Site, crawl: Crawl) -> None:
+    site.pages["/robots.txt"] = (301, [("Location", "/rules.txt")], b"")
+    site.pages["/rules.txt"] = (200, [("Content-Type", "text/plain")], b"User-agent: *\nDisallow: /private\n")
+    site.html("/", "<a href=private>a</a>")
+    site.html("/private", "secret")
+
+    assert crawl(site.url, "-o", "pages").code == 0
+
+    assert "/private" not in site.asked()
+
+
 def test_a_start_that_robots_txt_forbids(site: Site, crawl: Crawl, tmp_path: Path) -> None:
     site.pages["/robots.txt"] = (200, [], b"User-agent: smartpipe\nDisallow: /\n")
     site.html("/", "home")

@@ -1,7 +1,8 @@
 """Pipes as plain lists of (block key, [(pair key, value), ...]), to plant and to compare."""
 
-import smartpipe
 import pytest
+
+import smartpipe
 
 
 def write(path, blocks, **options):

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 import smartpipe
 
 
@@ -43,7 +44,9 @@ def test_as_dict(planted):
     assert report["path"].endswith("p")
     for name in ("sequential", "random"):
         assert {key: report[name][key] for key in ("blocks", "pairs", "raw_bytes")} == {
-            "blocks": 1, "pairs": 1, "raw_bytes": 10,
+            "blocks": 1,
+            "pairs": 1,
+            "raw_bytes": 10,
         }
         assert report[name]["blocks_per_second"] == 1 / report[name]["seconds"]
 

@@ -1,4 +1,5 @@
 import pytest
+
 import smartpipe
 from smartpipe.operations.compare import Difference
 

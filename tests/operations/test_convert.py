@@ -6,6 +6,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+
 import smartpipe
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "format1"
@@ -17,8 +18,10 @@ def as_expected(blocks, planned):
     for (key, pairs), plan in zip(blocks, planned, strict=True):
         yield {
             "key": base64.b64encode(key).decode(),
-            "pairs": [[base64.b64encode(name).decode(), coded(value, known)] for (name, value), (_, known) in
-                      zip(pairs, plan["pairs"], strict=True)],
+            "pairs": [
+                [base64.b64encode(name).decode(), coded(value, known)]
+                for (name, value), (_, known) in zip(pairs, plan["pairs"], strict=True)
+            ],
         }
 
 
@@ -75,9 +78,7 @@ def test_concat_keeps_the_order_of_the_sources(planted, tmp_path, blocks_of):
     second = planted("second", [(b"0", [(b"k", b"2"), (b"k", b"3")])], format=1)
     third = planted("third", [], metadata={b"n": b"3"})
     assert smartpipe.concat([first, second, third], tmp_path / "all") == {"blocks": 3, "pairs": 3}
-    assert blocks_of(tmp_path / "all") == [
-        (b"b", [(b"k", b"1")]), (b"a", []), (b"0", [(b"k", b"2"), (b"k", b"3")]),
-    ]
+    assert blocks_of(tmp_path / "all") == [(b"b", [(b"k", b"1")]), (b"a", []), (b"0", [(b"k", b"2"), (b"k", b"3")])]
     with smartpipe.open(tmp_path / "all") as pipe:
         assert pipe.codec == "zlib"
         assert (pipe.metadata[b"n"], pipe.metadata[b"x"]) == (b"3", b"")

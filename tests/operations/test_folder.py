@@ -4,18 +4,61 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import smartpipe
 from hypothesis import given
 from hypothesis import strategies as st
+
+import smartpipe
 
 LIST = "%blocks.jsonl"
 LONG = b"https://a/" + b"x/" * 300
 
 NASTY = [
-    b"", b".", b"..", b"...", b"/", b"//", b"/etc/passwd", b"../../x", b"a/../..", b"a\\..\\b", b"C:\\x", b"\x00", b"a\x00b",
-    b"~", b"~root", b".hidden", b"end.", b" ", b"a b", b"-rf", b"%", b"%2E", b"%41", b"A", b"%~0", b"%~1", b"a%~3", b"%blocks.jsonl",
-    b"\n", b"\r\n", b"\x1b[2J", b"caf\xc3\xa9", b"\xff\xfe", b"con", b"*?<>|:\"", b"$(id)", b"`id`", LONG, LONG + b"1", LONG + b"2",
-    b"r" * 200, b"r" * 201, b"r" * 255, b"r" * 256, b"\x01" * 66, b"\x01" * 67,
+    b"",
+    b".",
+    b"..",
+    b"...",
+    b"/",
+    b"//",
+    b"/etc/passwd",
+    b"../../x",
+    b"a/../..",
+    b"a\\..\\b",
+    b"C:\\x",
+    b"\x00",
+    b"a\x00b",
+    b"~",
+    b"~root",
+    b".hidden",
+    b"end.",
+    b" ",
+    b"a b",
+    b"-rf",
+    b"%",
+    b"%2E",
+    b"%41",
+    b"A",
+    b"%~0",
+    b"%~1",
+    b"a%~3",
+    b"%blocks.jsonl",
+    b"\n",
+    b"\r\n",
+    b"\x1b[2J",
+    b"caf\xc3\xa9",
+    b"\xff\xfe",
+    b"con",
+    b'*?<>|:"',
+    b"$(id)",
+    b"`id`",
+    LONG,
+    LONG + b"1",
+    LONG + b"2",
+    b"r" * 200,
+    b"r" * 201,
+    b"r" * 255,
+    b"r" * 256,
+    b"\x01" * 66,
+    b"\x01" * 67,
 ]
 
 
@@ -36,13 +79,24 @@ def test_files_are_named_by_their_keys(planted, tmp_path):
     assert (folder / "raw").read_bytes() == b"<html>"
     assert (folder / "log").read_bytes() == b"\x00\n"
     assert everything_below(tmp_path / "new" / "out") == [
-        LIST, "b", folder.name, f"{folder.name}/log", f"{folder.name}/raw",
+        LIST,
+        "b",
+        folder.name,
+        f"{folder.name}/log",
+        f"{folder.name}/raw",
     ]
 
 
-@pytest.mark.parametrize("options", [
-    {}, {"compress": True}, {"format": 1}, {"format": 1, "compress": True}, {"metadata": {b"who": b"me", b"\x00": b""}},
-])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"compress": True},
+        {"format": 1},
+        {"format": 1, "compress": True},
+        {"metadata": {b"who": b"me", b"\x00": b""}},
+    ],
+)
 def test_the_same_pipe_comes_back(options, planted, pages, tmp_path, blocks_of):
     pipe = planted("p", pages, **options)
     back = there_and_back(pipe, tmp_path)
@@ -99,7 +153,12 @@ def test_a_file_system_that_takes_two_names_for_one(planted, tmp_path, monkeypat
     assert blocks_of(back) == blocks
 
 
-keys = st.binary(max_size=5) | st.text(max_size=4).map(str.encode) | st.sampled_from(NASTY) | st.binary(min_size=60, max_size=300)
+keys = (
+    st.binary(max_size=5)
+    | st.text(max_size=4).map(str.encode)
+    | st.sampled_from(NASTY)
+    | st.binary(min_size=60, max_size=300)
+)
 pairs = st.lists(st.tuples(keys, st.binary(max_size=20) | st.binary(min_size=4000, max_size=5000)), max_size=4)
 
 
@@ -132,8 +191,15 @@ def test_metadata_is_not_lost_silently(planted, pages, tmp_path):
 
 def test_any_tree_of_files(tmp_path, blocks_of):
     files = {
-        "index.html": b"<html>", "b/2.txt": b"2", "b/10.txt": b"10", "b/c/deep": b"", "a": b"\x00", "caf\u00e9": b"e", ".hidden": b"h",
-        "b.txt": b"", os.fsdecode(b"\xff"): b"bytes",
+        "index.html": b"<html>",
+        "b/2.txt": b"2",
+        "b/10.txt": b"10",
+        "b/c/deep": b"",
+        "a": b"\x00",
+        "caf\u00e9": b"e",
+        ".hidden": b"h",
+        "b.txt": b"",
+        os.fsdecode(b"\xff"): b"bytes",
     }
     for name, content in files.items():
         (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -144,8 +210,15 @@ def test_any_tree_of_files(tmp_path, blocks_of):
     assert blocks_of(tmp_path / "p") == [
         (key, [(b"raw", value)])
         for key, value in [
-            (b".hidden", b"h"), (b"a", b"\x00"), (b"b/10.txt", b"10"), (b"b/2.txt", b"2"), (b"b/c/deep", b""), (b"b.txt", b""),
-            ("caf\u00e9".encode(), b"e"), (b"index.html", b"<html>"), (b"\xff", b"bytes"),
+            (b".hidden", b"h"),
+            (b"a", b"\x00"),
+            (b"b/10.txt", b"10"),
+            (b"b/2.txt", b"2"),
+            (b"b/c/deep", b""),
+            (b"b.txt", b""),
+            ("caf\u00e9".encode(), b"e"),
+            (b"index.html", b"<html>"),
+            (b"\xff", b"bytes"),
         ]
     ]
 
@@ -273,7 +346,7 @@ def test_files_too_large_for_a_block_are_named(planted, tmp_path):
 def test_progress_counts_blocks(planted, pages, tmp_path):
     pipe = planted("p", pages)
     calls = []
-    report = lambda done, total: calls.append((done, total))  # noqa: E731
+    report = lambda done, total: calls.append((done, total))
     expected = [(1, 4), (2, 4), (3, 4), (4, 4)]
     smartpipe.extract(pipe, tmp_path / "out", progress=report)
     assert calls == expected
@@ -318,7 +391,9 @@ class TestDamagedFolders:
         smartpipe.import_folder(out, tmp_path / "back")
         assert blocks_of(tmp_path / "back") == [(b"a", [(b"k", b"1"), (b"k", b"2")]), (b"b", [(b"k", b"3")])]
 
-    @pytest.mark.parametrize("name", ["../p.dat", "/etc/passwd", "..", ".", "", "b", "a/../b", "a\x00", "a\\b", "a%~1", "k", None, 3, []])
+    @pytest.mark.parametrize(
+        "name", ["../p.dat", "/etc/passwd", "..", ".", "", "b", "a/../b", "a\x00", "a\\b", "a%~1", "k", None, 3, []]
+    )
     def test_names_that_are_not_those_of_the_key(self, name, out, refused):
         self.edit(out, 1, folder=name)
         refused(smartpipe.FormatError, "%blocks.jsonl: line 2: expected a")
@@ -335,10 +410,22 @@ class TestDamagedFolders:
         self.edit(out, 2, pairs=pairs)
         refused(smartpipe.FormatError, "line 3: expected")
 
-    @pytest.mark.parametrize("change", [
-        {"smartpipe": "pipe"}, {"version": 2}, {"format": 3}, {"format": "2"}, {"codec": 1}, {"blocks": "2"}, {"blocks": ...},
-        {"metadata": {}}, {"metadata": [["a"]]}, {"metadata": [["a", ".."]]}, {"metadata": ...},
-    ])
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"smartpipe": "pipe"},
+            {"version": 2},
+            {"format": 3},
+            {"format": "2"},
+            {"codec": 1},
+            {"blocks": "2"},
+            {"blocks": ...},
+            {"metadata": {}},
+            {"metadata": [["a"]]},
+            {"metadata": [["a", ".."]]},
+            {"metadata": ...},
+        ],
+    )
     def test_a_first_line_of_another_shape(self, change, out, refused):
         self.edit(out, 0, **change)
         refused(smartpipe.FormatError, "line 1: expected")

@@ -1,20 +1,28 @@
 import re
 
 import pytest
+
 import smartpipe
 
 
 @pytest.fixture
 def logs(planted):
-    return planted("logs", [
-        (b"a", [(b"log", b"get\nerror 500\nget\nerror 404 error 405"), (b"raw", b"error 1")]),
-        (b"b", [(b"log", b"")]),
-        (b"\x00", [(b"log", b"\xff\xfe error 7\r\n")]),
-    ], compress=True)
+    return planted(
+        "logs",
+        [
+            (b"a", [(b"log", b"get\nerror 500\nget\nerror 404 error 405"), (b"raw", b"error 1")]),
+            (b"b", [(b"log", b"")]),
+            (b"\x00", [(b"log", b"\xff\xfe error 7\r\n")]),
+        ],
+        compress=True,
+    )
 
 
 def found(*arguments, **options):
-    return [(match.block, match.pair, match.start, match.text, match.line) for match in smartpipe.grep(*arguments, **options)]
+    return [
+        (match.block, match.pair, match.start, match.text, match.line)
+        for match in smartpipe.grep(*arguments, **options)
+    ]
 
 
 def test_one_match_a_line_over_all_values(logs):

@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 import smartpipe
 
 
@@ -20,7 +21,9 @@ def test_facts(options, planted, pages):
     assert found.index_bytes == os.path.getsize(pipe + ".idx")
     assert found.ratio == found.data_bytes / found.raw_bytes
     assert [(key.key, key.pairs, key.value_bytes) for key in found.pair_keys] == [
-        (b"raw", 2, 6 + 256 * 40 + 9000), (b"log", 2, 7), (b"", 1, 0),
+        (b"raw", 2, 6 + 256 * 40 + 9000),
+        (b"log", 2, 7),
+        (b"", 1, 0),
     ]
 
 
@@ -67,7 +70,9 @@ def test_of_equal_blocks_the_first_are_named(planted):
 
 
 def test_pair_keys_that_are_never_repeated_are_summed(planted):
-    pipe = planted("p", [(b"%d" % block, [(b"%d-%d" % (block, pair), b"12") for pair in range(100)]) for block in range(15)])
+    pipe = planted(
+        "p", [(b"%d" % block, [(b"%d-%d" % (block, pair), b"12") for pair in range(100)]) for block in range(15)]
+    )
     keys = smartpipe.info(pipe).pair_keys
     assert len(keys) == 1001
     assert (keys[0].key, keys[0].pairs, keys[0].value_bytes) == (None, 500, 1000)
@@ -95,7 +100,11 @@ def test_as_dict_is_plain(planted):
     plain = smartpipe.info(planted("p", [(b"a", [(b"k", b"v")])], metadata={b"who": b"me"})).as_dict()
     assert plain["pair_keys"] == [{"key": b"k", "pairs": 1, "value_bytes": 1}]
     assert plain["largest"][0] | {"stored_bytes": 0} == {
-        "key": b"a", "number": 0, "pairs": 1, "raw_bytes": 10, "stored_bytes": 0,
+        "key": b"a",
+        "number": 0,
+        "pairs": 1,
+        "raw_bytes": 10,
+        "stored_bytes": 0,
     }
     assert plain["metadata"][b"who"] == b"me"
     assert plain["ratio"] == plain["data_bytes"] / 10

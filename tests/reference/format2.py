@@ -443,8 +443,9 @@ class Pipe:
         """All blocks in the order of the file. Raises Corrupt or Refused where one can not be read."""
         result = []
         for key, pairs in self.outcomes():
-            if key is None or isinstance(pairs, Exception):
-                raise pairs if isinstance(pairs, Exception) else Corrupt("a block without a key")
+            if isinstance(pairs, Exception):
+                raise pairs
+            assert key is not None
             result.append((key, pairs))
         return result
 
@@ -529,7 +530,7 @@ def findings(data: bytes, index: bytes | None = None) -> list[Finding]:
         synced = max(synced, torn.synced)
     if len(data) < synced:
         raise Truncated(f"{len(data)} bytes, {synced} had reached the disk")
-    places = {entry.offset for frame in frames for entry in frame.entries}
+    places = {entry.offset for frame in frames for entry in frame.entries if entry.end <= len(data)}
     result = []
     for begin, end in sorted(bad + found.damage + ([found.tail] if found.tail else [])):
         in_listed = any(begin <= place < end for place in places)

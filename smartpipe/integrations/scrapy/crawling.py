@@ -43,7 +43,7 @@ def crawl(
     settings: Mapping[str, Any] | None = None,
     progress: Callable[[CrawlCounts], None] | None = None,
 ) -> CrawlCounts:
-    """Fetch the pages of one site into the pipe `prefix`, one block per page, and returns what was done.
+    """Fetch the pages of one site into the pipe `prefix`, one block per page, and return what was done.
 
     The blocks are those of `PagePipeline`, with the result `{"title": ..., "links": [...]}`. Only pages of the host
     and port of `url` are fetched, breadth first; redirects and failures are blocks too. What is in the pipe is not
@@ -140,8 +140,6 @@ def _settings(
             "CONCURRENT_REQUESTS_PER_DOMAIN": concurrency,
             "DOWNLOAD_DELAY": delay,
             "DOWNLOAD_TIMEOUT": 60,
-            "REDIRECT_ENABLED": False,
-            "METAREFRESH_ENABLED": False,
             "HTTPERROR_ALLOW_ALL": True,
             # Requests come from the frontier, not from the page whose callback hands them out.
             "REFERER_ENABLED": False,

@@ -51,7 +51,7 @@ class Frontier:
                     self._waiting.append(Target(url, depth, referer))
 
     def pop(self, *, new: bool = True) -> Target | None:
-        """Return the next page to fetch, None when there is none; without `new` only one that is in the pipe and failed."""
+        """Return the next page to fetch, None when there is none; without `new` only one that had failed."""
         if self._waiting and (new or self._waiting[0].url in self.stored):
             return self._waiting.popleft()
         return None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from scrapy.http import HtmlResponse
-from scrapy.utils.response import get_base_url
+from scrapy.utils.response import get_base_url, get_meta_refresh
 from w3lib.url import safe_url_string
 
 _PORTS = {"http": 80, "https": 443}
@@ -51,7 +51,7 @@ def title(response: HtmlResponse) -> str | None:
 
 
 def links(response: HtmlResponse) -> list[str]:
-    """Return the pages that this one links to and shows in frames, on any host, each once, in the order of the page."""
+    """Return the pages that this one leads to, on any host, each once: its refresh, then links and frames in order."""
     found: dict[str, None] = {}
     base = get_base_url(response)
     for href in dict.fromkeys(_references(response)):
@@ -65,6 +65,9 @@ def links(response: HtmlResponse) -> list[str]:
 
 
 def _references(response: HtmlResponse) -> Iterator[str]:
+    _, refresh = get_meta_refresh(response)
+    if refresh is not None:
+        yield refresh
     for element in response.selector.root.iter("a", "area", "frame", "iframe"):
         href = element.get("href" if element.tag in ("a", "area") else "src", "").strip()
         if href and not href.startswith("#"):

@@ -101,7 +101,8 @@ class SiteSpider(Spider):
                 errback=self._failed,
                 cb_kwargs={"target": target},
                 headers={"Referer": target.referer} if target.referer else None,
-                meta={"depth": target.depth},
+                # Those of robots.txt are followed by Scrapy.
+                meta={"depth": target.depth, "dont_redirect": True},
                 dont_filter=True,
             )
 
