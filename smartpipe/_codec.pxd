@@ -1,7 +1,8 @@
 """The internal contract of the codec: what csrc can do, bound to the engines in use.
 
-This is the only extension that links csrc; every other one calls it through these declarations. A function that answers a status
-never raises: `failure` makes an exception of a status. Everything may be called without the GIL, but for Buffer.
+This is the only extension that links csrc; every other one calls it through these declarations. A function that answers
+a status never raises: `failure` makes an exception of a status. Everything may be called without the GIL, but for
+Buffer.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t

@@ -1,15 +1,16 @@
 """The one extension that links csrc: its functions bound to the engines in use, and memory for them.
 
 The engine of the codec zlib is zlib-ng. It is called from C through the functions that the extension module of
-the installed `zlib-ng` package exports; where they can not be resolved, the same table is filled with calls of that package's
-Python API, which are slower and give the same bytes. The environment variable SMARTPIPE_ENGINE=python chooses these.
+the installed `zlib-ng` package exports; where they can not be resolved, the same table is filled with calls of that
+package's Python API, which are slower and give the same bytes. The environment variable SMARTPIPE_ENGINE=python chooses
+these.
 """
 
 import os
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromMemory
-from cpython.ref cimport Py_INCREF, Py_DECREF, PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
@@ -162,7 +163,7 @@ cdef void use_python():
 
 
 cdef bint use_library() except -1:
-    """Fills the table with the functions that the package's extension module exports; False where that is not possible."""
+    """Fill the table with the functions that the package's extension module exports; False where that can not be."""
     import ctypes
 
     names = ("zlibng_version", "zng_crc32_z", "zng_deflateInit2_", "zng_deflate", "zng_deflateReset", "zng_deflateEnd",

@@ -1,6 +1,7 @@
 """All that depends on the operating system: reading at an offset, and every call that changes a disk.
 
-Writing goes through one object, `disk`, so that a test can record the calls, let one fail, or play a disk that loses power.
+Writing goes through one object, `disk`, so that a test can record the calls, let one fail, or play a disk that loses
+power.
 """
 
 import errno

@@ -38,17 +38,17 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 def new_pipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a pipe that is written; the command gets them as `options`, for the public functions."""
 
-    @click.option("--format", "number", type=click.IntRange(1, 2), metavar="1|2", help="Format of the new pipe.")
+    @click.option("--format", "number", type=click.Choice(["1", "2"]), help="Format of the new pipe.")
     @click.option("--compress", type=click.Choice(["none", "zlib"]), help="Codec of the new pipe.")
-    @click.option("--level", type=click.IntRange(1, 9), metavar="1-9", help="From 1, fastest, to 9, smallest.")
+    @click.option("--level", type=click.IntRange(1, 9), metavar="N", help="1 is fastest, 9 smallest.")
     @click.option("--replace", is_flag=True, help="Replace a pipe that exists, when all is written.")
     @functools.wraps(command)
     def with_options(
-        *arguments: Any, number: int | None, compress: str | None, level: int | None, replace: bool, **others: Any
+        *arguments: Any, number: str | None, compress: str | None, level: int | None, replace: bool, **others: Any
     ) -> Any:
         options: dict[str, Any] = {"mode": "w" if replace else "x"}
         if number is not None:
-            options["format"] = number
+            options["format"] = int(number)
         if compress is not None:
             options["compress"] = False if compress == "none" else compress
         if level is not None:

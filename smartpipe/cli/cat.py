@@ -21,7 +21,10 @@ from smartpipe.operations.progress import reported
 @click.option("-c", "--block", "named_block", type=as_key, metavar="BLOCK", help="The block, as the original had it.")
 @click.option("-k", "--key", "named_key", type=as_key, metavar="KEY", help="The pair key, as the original had it.")
 def cat(pipe: str, block: bytes | None, key: bytes | None, named_block: bytes | None, named_key: bytes | None) -> None:
-    """Write the values of a block, or those of its pair KEY, as they are and with nothing between."""
+    """Write the values of a block.
+
+    All of them or those of the pair KEY, as they are and with nothing between.
+    """
     wanted = _one_of("BLOCK", block, "-c", named_block)
     pair = _one_of("KEY", key, "-k", named_key)
     if wanted is None:
@@ -47,7 +50,10 @@ def _one_of(name: str, argument: bytes | None, option: str, value: bytes | None)
 @pipe_argument
 @click.option("-p", "--pattern", type=as_regexp, metavar="REGEXP", help="Only pairs whose key it finds.")
 def cat_all(pipe: str, pattern: re.Pattern[bytes] | None) -> None:
-    """Write the values of all blocks, as they are and with nothing between."""
+    """Write the values of all blocks.
+
+    As they are and with nothing between.
+    """
     with smartpipe.open(pipe) as reader, bar("cat-all", printing=True) as progress:
         values = _all_values(reader) if pattern is None else _found_values(reader, pattern)
         for block_values in reported(values, len(reader), progress):
@@ -56,8 +62,7 @@ def cat_all(pipe: str, pattern: re.Pattern[bytes] | None) -> None:
 
 
 def _all_values(reader: smartpipe.Reader) -> Iterator[Iterable[bytes]]:
-    for _, block in reader.items():
-        yield (value for _, value in block)
+    yield from ((value for _, value in block) for _, block in reader.items())
 
 
 def _found_values(reader: smartpipe.Reader, pattern: re.Pattern[bytes]) -> Iterator[Iterable[bytes]]:

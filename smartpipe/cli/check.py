@@ -24,7 +24,10 @@ from smartpipe.cli.bar import bar
 )
 @json_option
 def check(pipe: str, limit: int | None, random_reads: int, as_json: bool) -> None:
-    """Read every pair, so that all of it is verified, and say how fast that went."""
+    """Read everything, and say how fast that went.
+
+    So all of it is verified; the first damage is an error.
+    """
     with bar("check") as progress:
         report = smartpipe.check(pipe, limit, random_reads, progress=progress)
     if as_json:

@@ -17,9 +17,9 @@ from smartpipe.cli.bar import bar
 @click.argument("dst", type=PATH)
 @new_pipe_options
 def convert(src: str, dst: str, options: dict[str, Any]) -> None:
-    """Write the blocks of pipe SRC to the new pipe DST.
+    """Write a pipe in another form.
 
-    Without options DST is of format 2 and has the codec of SRC.
+    The blocks of pipe SRC are written to the new pipe DST. Without options DST is of format 2 and has the codec of SRC.
     """
     with bar("convert") as progress:
         counts = smartpipe.convert(src, dst, progress=progress, **options)
@@ -31,9 +31,9 @@ def convert(src: str, dst: str, options: dict[str, Any]) -> None:
 @click.argument("dst", type=PATH)
 @new_pipe_options
 def concat(sources: tuple[str, ...], dst: str, options: dict[str, Any]) -> None:
-    """Write the blocks of all pipes SRC, one pipe after another, to the new pipe DST.
+    """Join pipes.
 
-    Without options DST is of format 2 and has the codec of the first SRC. No block key may be in two of them.
+    The blocks of all pipes SRC, one pipe after another, are written to the new pipe DST. Without options DST is of format 2 and has the codec of the first SRC. No block key may be in two of them.
     """
     with bar("concat") as progress:
         counts = smartpipe.concat(sources, dst, progress=progress, **options)

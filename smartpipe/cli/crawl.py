@@ -9,6 +9,7 @@ import click
 
 from smartpipe import SmartPipeError
 from smartpipe.cli import output
+from smartpipe.cli.arguments import PATH
 from smartpipe.cli.bar import bar
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("url")
 @click.option(
-    "-o", "--output", "prefix", required=True, metavar="PIPE", help="The pipe; one that is there is continued."
+    "-o", "--output", "prefix", type=PATH, required=True, metavar="PIPE", help="The pipe; one that exists is continued."
 )
 @click.option("--max-pages", type=click.IntRange(min=1), metavar="N", help="Stop when the pipe has N pages.")
 @click.option(
@@ -28,13 +29,19 @@ if TYPE_CHECKING:
     help="Between two requests.  [default: 0.5, and 0 for this machine]",
 )
 @click.option(
-    "--concurrency", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="Requests at a time."
+    "--concurrency", type=click.IntRange(min=1), default=8, metavar="N", help="Requests at a time.  [default: 8]"
 )
 @click.option("--retry", is_flag=True, help="Fetch again what had failed.")
 @click.option("--ignore-robots", is_flag=True, help="Fetch also what robots.txt forbids.")
-@click.option("--compress/--no-compress", default=None, help="For a new pipe.  [default: compress]")
-@click.option("--level", type=click.IntRange(1, 9), default=6, show_default=True, help="1 is fastest, 9 smallest.")
-@click.option("--cache", metavar="PIPE", help="Take responses from this pipe, and put new ones there.")
+@click.option("--compress", type=click.Choice(["none", "zlib"]), help="Codec of a new pipe.  [default: zlib]")
+@click.option(
+    "--level",
+    type=click.IntRange(1, 9),
+    default=6,
+    metavar="1-9",
+    help="From 1, fastest, to 9, smallest.  [default: 6]",
+)
+@click.option("--cache", type=PATH, metavar="PIPE", help="Take responses from this pipe, and put new ones there.")
 @click.option("-s", "--set", "pairs", multiple=True, metavar="NAME=VALUE", help="A setting of Scrapy.")
 @click.pass_context
 def crawl(
@@ -46,7 +53,7 @@ def crawl(
     concurrency: int,
     retry: bool,
     ignore_robots: bool,
-    compress: bool | None,
+    compress: str | None,
     level: int,
     cache: str | None,
     pairs: tuple[str, ...],
@@ -76,7 +83,7 @@ def crawl(
             delay=delay,
             concurrency=concurrency,
             retry=retry,
-            compress=compress,
+            compress=False if compress == "none" else compress,
             level=level,
             obey_robots=not ignore_robots,
             cache=cache,

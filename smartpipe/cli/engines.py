@@ -12,7 +12,10 @@ from smartpipe.cli.arguments import json_option
 @click.command()
 @json_option
 def engines(as_json: bool) -> None:
-    """List the engine that runs each codec: codec, engine, its version, how it is called."""
+    """List the engine of each codec.
+
+    Codec, engine, its version, whether it is called from C or from Python, with tabs between.
+    """
     found = smartpipe.engines()
     if as_json:
         for codec, engine in found.items():

@@ -16,9 +16,9 @@ from smartpipe.cli.convert import print_counts
 @pipe_argument
 @click.argument("folder", metavar="DIR", type=PATH)
 def extract(pipe: str, folder: str) -> None:
-    """Write each block as a folder in DIR, each of its pairs as a file in that.
+    """Write a pipe as a folder of files.
 
-    DIR must be empty or not exist. `smartpipe import` makes the same pipe of it again.
+    Each block becomes a folder in DIR, each of its pairs a file in that. DIR must be empty or not exist. `smartpipe import` makes the same pipe of it again.
     """
     with bar("extract") as progress:
         counts = smartpipe.extract(pipe, folder, progress=progress)
@@ -30,7 +30,7 @@ def extract(pipe: str, folder: str) -> None:
 @pipe_argument
 @new_pipe_options
 def import_(folder: str, pipe: str, options: dict[str, Any]) -> None:
-    """Write the files below DIR to the new PIPE.
+    """Pack a folder of files into a pipe.
 
     What `extract` made becomes the pipe that it was. In any other folder each file becomes a block, its key
     the path below DIR, its one pair `raw`.

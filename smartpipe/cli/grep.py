@@ -26,8 +26,9 @@ LONGEST = 400
 @json_option
 @click.pass_context
 def grep(context: click.Context, pattern: re.Pattern[bytes], pipe: str, key: bytes | None, as_json: bool) -> None:
-    """Search the values: block, pair key, offset of the match in the value, its line, with tabs between.
+    """Search the values with a regular expression.
 
+    A line for each line with a match: block, pair key, offset of the match in the value, the line, with tabs between.
     The exit code is 0 when something was found, 1 when nothing was.
     """
     found = False

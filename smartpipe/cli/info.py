@@ -17,7 +17,7 @@ from smartpipe.cli.keys import show
 @pipe_argument
 @json_option
 def info(pipe: str, as_json: bool) -> None:
-    """Say what a pipe is: format, codec, sizes, the largest blocks, the pair keys."""
+    """Say what a pipe is and what lies in it."""
     with bar("info") as progress:
         found = smartpipe.info(pipe, progress=progress)
     if as_json:

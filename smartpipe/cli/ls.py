@@ -21,10 +21,10 @@ from smartpipe.cli.keys import show
 @click.option("--long", "-l", is_flag=True, help="With number, stored and raw bytes, pairs and time of each block.")
 @json_option
 def ls(pipe: str, block: bytes | None, top: bool, long: bool, as_json: bool) -> None:
-    """List the blocks of a pipe, or only BLOCK, and their pairs: bytes of the value, pair key.
+    """List blocks and their pairs.
 
-    No value is read for it. With --long a block's line is: number, bytes in the data file, raw bytes,
-    pairs, time when it was written (UTC), key. Where a file does not say it, a - stands there.
+    Below each block, or only BLOCK, its pairs: bytes of the value, pair key. With --long a block's line is: number,
+    bytes in the data file, raw bytes, pairs, time when it was written (UTC), key. What a file does not say is a -.
     """
     if block is not None and (top or long):
         raise click.UsageError("--top and --long list all blocks: leave BLOCK out")

@@ -36,8 +36,9 @@ def map_(
     resume: bool,
     options: dict[str, Any],
 ) -> None:
-    """Run a function over all blocks of pipe SRC, and write what it returns to the new pipe DST.
+    """Run a function over all blocks.
 
+    What it makes of the blocks of pipe SRC is written to the new pipe DST.
     MODULE is imported as Python does, also from the current folder. FUNCTION gets the key and the block, and returns the
     pairs of the new block (a mapping or an iterable of pairs of bytes), or None to leave the block out.
     """

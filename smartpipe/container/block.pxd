@@ -11,9 +11,9 @@ cdef bytes as_bytes(object value, str what)
 cdef class Block:
     """A block; see block.pyx for what users see.
 
-    Its pairs are walked in `head`: all of them in format 1, and in format 2 the inflated head, with the large values in segments
-    beside it. What is NULL was not read yet. Memory is kept alive by `stored`, `inflated` and `values`, which blocks of one
-    batch share.
+    Its pairs are walked in `head`: all of them in format 1, and in format 2 the inflated head, with the large values in
+    segments beside it. What is NULL was not read yet. Memory is kept alive by `stored`, `inflated` and `values`, which
+    blocks of one batch share.
     """
     cdef readonly bytes key
     cdef Source source

@@ -2,10 +2,10 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp
 
 from smartpipe._codec cimport (
-    SP_CODEC, SP_NONE, SP_OK, SP_TOO_LARGE, SP_ZLIB, directory_decode, head_check, sp_cursor_format1,
+    SP_CODEC, SP_NONE, SP_OK, SP_ZLIB, directory_decode, head_check, sp_cursor_format1,
     sp_cursor_format2, sp_cursor_next, sp_key_position, sp_lead_size,
 )
 from smartpipe.container.source cimport Task
@@ -16,8 +16,8 @@ from smartpipe import errors
 cdef class Block:
     """A block: a read-only sequence of its (key, value) pairs, in the order in which they were written.
 
-    A number gives a pair, bytes the first value of that key. What comes back is always bytes. Values of 4 KiB and more are
-    read and inflated when they are asked for; `sizes()`, `keys()` and small values never touch them.
+    A number gives a pair, bytes the first value of that key. What comes back is always bytes. Values of 4 KiB and more
+    are read and inflated when they are asked for; `sizes()`, `keys()` and small values never touch them.
 
     >>> import smartpipe, tempfile
     >>> prefix = tempfile.mkdtemp() + "/pipe"
@@ -41,7 +41,8 @@ cdef class Block:
 
     cdef int open_record(self, Source source, uint64_t offset, sp_record *record, const uint8_t *lead, size_t present,
                          Buffer stored) except -1:
-        """Take over a record of format 2, whose lead is there as far as its head begins at least; checks the directory and key."""
+        """Take over a record of format 2, whose lead is there at least to where its head begins; checks the directory
+        and the key."""
         cdef uint64_t raw = 0
         cdef int status
         self.source = source
@@ -65,7 +66,8 @@ cdef class Block:
             raise errors.BlockTooLargeError(f"{raw} bytes, more than max_block_size, {source.limit}", path=source.path,
                                             block=self.key, offset=offset)
         if record.codec not in (SP_NONE, SP_ZLIB) or record.dictionary != 0:
-            raise source.failure(SP_CODEC, f"codec {record.codec} with dictionary {record.dictionary}", self.key, offset)
+            raise source.failure(SP_CODEC, f"codec {record.codec} with dictionary {record.dictionary}", self.key,
+                                 offset)
         return 0
 
     cdef int prepare(self) except -1:
@@ -246,7 +248,7 @@ cdef class Block:
         return result
 
     def sizes(self):
-        """Return the list of (key, size of the value in bytes) of all pairs, in order, without inflating large values."""
+        """Return the list of (key, bytes of the value) of all pairs, in order, without inflating large values."""
         cdef sp_cursor cursor = self.cursor()
         cdef sp_pair pair
         result = []

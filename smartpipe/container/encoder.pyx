@@ -28,10 +28,14 @@ cdef class Encoder:
 
     def fill(self, pairs):
         """Take over all pairs of a mapping, or of an iterable of pairs."""
-        if isinstance(pairs, (dict, Mapping)):
-            pairs = pairs.items()
-        elif isinstance(pairs, (bytes, str)):
+        if isinstance(pairs, dict):
+            for key, value in (<dict>pairs).items():
+                self.add(key, value)
+            return
+        if isinstance(pairs, (bytes, str)):
             raise TypeError(f"pairs are a mapping or an iterable of (key, value), not {type(pairs).__name__}")
+        if not isinstance(pairs, (list, tuple)) and isinstance(pairs, Mapping):
+            pairs = pairs.items()
         for pair in pairs:
             try:
                 key, value = pair
@@ -192,7 +196,7 @@ cdef class Encoder2(Encoder):
         return 0
 
     cdef uint64_t store(self, const uint8_t *p, uint64_t n, uint8_t *out, int *status) noexcept nogil:
-        """A segment into `out`, which has room for n bytes: compressed where that is smaller. Returns its stored size."""
+        """Put a segment into `out`, which has room for n bytes: compressed where that is smaller. Returns its size."""
         cdef size_t written = 0
         if self.level > 0 and n > 0:
             status[0] = self.deflater.deflate(p, n, out, n - 1, &written)

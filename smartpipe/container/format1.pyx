@@ -1,6 +1,5 @@
 """Reading a pipe of format 1, the original's. FORMAT.md, «Format 1»."""
 
-import os
 import warnings
 
 from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
@@ -98,8 +97,8 @@ cdef class Format1(Layout):
         return entry.offset, stored, None if raw == UNKNOWN else raw
 
     def last_whole(self):
-        """Return where the last whole block ends, in the file and uncompressed, and the key of an unfinished one behind it or
-        None. That one is taken out of the index. Any other damage of the last block is its error."""
+        """Return where the last whole block ends, in the file and uncompressed, and the key of an unfinished one behind
+        it or None. That one is taken out of the index. Any other damage of the last block is its error."""
         cdef sp_entry entry
         cdef Block block
         cdef uint64_t count = self.index.count

@@ -7,8 +7,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from smartpipe._codec cimport (
-    SP_KEY, SP_OK, SP_SIZES, SP_RECORD_HEADER, record_decode, sp_cursor, sp_cursor_next, sp_entry, sp_key_position,
-    sp_lead_size, sp_pair, sp_record,
+    SP_KEY, SP_OK, SP_RECORD_HEADER, SP_SIZES, record_decode, sp_cursor, sp_entry, sp_key_position, sp_lead_size,
+    sp_pair, sp_record,
 )
 from smartpipe.container.block cimport Block
 from smartpipe.container.frames cimport Frames
@@ -55,8 +55,8 @@ cdef class Format2(Layout):
             warnings.warn(f"{self.index_path}: {complaint}; {self.size - start} bytes of data were scanned",
                           errors.PipeWarning, stacklevel=4)
         for first, last in scan.damage:
-            warnings.warn(f"{self.source.path}: bytes {first} to {last} are damaged: the blocks there are lost, the others readable",
-                          errors.PipeWarning, stacklevel=4)
+            warnings.warn(f"{self.source.path}: bytes {first} to {last} are damaged: the blocks there are lost, "
+                          "the others readable", errors.PipeWarning, stacklevel=4)
 
     @property
     def metadata(self):
@@ -88,7 +88,7 @@ cdef class Format2(Layout):
 
     cdef Block open_block(self, const uint8_t *record, size_t present, uint64_t offset, uint64_t size, Buffer memory,
                           bytes key):
-        """The record that begins at a pointer, of which `present` bytes are there, as a block whose head is still closed."""
+        """The record that begins at a pointer, of which `present` bytes are there, as a block with its head closed."""
         cdef Block block
         cdef sp_record header
         cdef int status = record_decode(record, present, self.source.id, offset, &header)

@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from smartpipe._codec cimport (
-    SP_ENTRY, SP_FRAME_CLOSED, SP_FRAME_HEADER, SP_HASH_KEY, SP_INDEX_HEADER, SP_OK, SP_RECORD_HEADER, frame_decode,
+    SP_FRAME_CLOSED, SP_FRAME_HEADER, SP_HASH_KEY, SP_INDEX_HEADER, SP_OK, SP_RECORD_HEADER, frame_decode,
     frame_encode, index_decode, index_encode, record_decode, sp_entry, sp_frame, sp_frame_sums, sp_index, sp_record,
     sums_encode, words,
 )
@@ -26,7 +26,7 @@ cdef class Frames:
 
 
 def read_frames(str path, Source source, uint64_t data_size):
-    """Read the index file at a path for a data file of data_size bytes; what is missing or bad there is left to a scan."""
+    """Read the index file at a path for a data file of data_size bytes; what is missing or bad is left to a scan."""
     cdef Frames frames = Frames()
     try:
         fd = open_reading(path)
@@ -56,7 +56,6 @@ cdef int take(Frames frames, str path, Mapped mapped, uint64_t size, Source sour
     cdef Tally tally = frames.tally
     cdef sp_index header
     cdef sp_frame frame
-    cdef sp_entry entry
     cdef uint64_t offset = SP_INDEX_HEADER
     cdef int status = index_decode(p, size, &header)
     if status != SP_OK:
@@ -72,7 +71,8 @@ cdef int take(Frames frames, str path, Mapped mapped, uint64_t size, Source sour
             frames.complaint = f"the index is damaged at offset {offset}: {words(status)}"
             break
         if frame.start != tally.end:
-            frames.complaint = f"the frame at offset {offset} of the index covers the data from {frame.start}, not {tally.end}"
+            frames.complaint = (f"the frame at offset {offset} of the index covers the data from {frame.start}, "
+                                f"not {tally.end}")
             break
         if frame.to > data_size:
             if data_size < frame.synced or frame.flags & SP_FRAME_CLOSED:
@@ -139,8 +139,8 @@ cdef Buffer header_bytes(uint64_t id, Index index):
 
 cdef Buffer frame_bytes(uint64_t id, Index index, Tally tally, uint64_t first, uint64_t start, uint64_t offset,
                         bint table, bint closed):
-    """The frame with the entries from number `first` on, that covers the data from `start` to where the tally ends, for an
-    offset of the index file."""
+    """The frame with the entries from number `first` on, that covers the data from `start` to where the tally ends, for
+    an offset of the index file."""
     cdef Buffer out = Buffer(), body
     cdef sp_frame frame
     cdef uint64_t sums, count = index.count - first

@@ -1,8 +1,8 @@
 """Telling from their first bytes what files are."""
 
 from smartpipe._codec cimport (
-    SP_FILE_HEADER, SP_INDEX_HEADER, SP_FLAGS, SP_MAGIC, SP_NONE, SP_OK, SP_RESERVED, SP_TRUNCATED, SP_ZLIB, file_decode,
-    index_decode, sp_file, sp_index, words,
+    SP_FILE_HEADER, SP_FLAGS, SP_INDEX_HEADER, SP_MAGIC, SP_NONE, SP_OK, SP_RESERVED, SP_TRUNCATED, SP_ZLIB,
+    file_decode, index_decode, sp_file, sp_index, words,
 )
 
 from smartpipe import errors
@@ -12,8 +12,8 @@ CODECS = {SP_NONE: "none", SP_ZLIB: "zlib"}
 
 
 def file_header(path):
-    """Return (file id, codec number) of a data file of format 2, (None, None) where it ends within the header, None for any
-    other file. A header of another version, or a damaged one, is FormatError or CorruptError."""
+    """Return (file id, codec number) of a data file of format 2, (None, None) where it ends within the header, None for
+    any other file. A header of another version, or a damaged one, is FormatError or CorruptError."""
     cdef sp_file header
     cdef bytes start
     with open(path, "rb") as file:

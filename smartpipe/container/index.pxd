@@ -10,7 +10,7 @@ cdef class Mapped:
 
 
 cdef class Run:
-    """Entries in the order of the file: a frame with a table as it is mapped, or what is in memory only and may grow."""
+    """Entries in file order: a frame with a table as it is mapped, or what is in memory only and may grow."""
     cdef sp_run c
     cdef uint64_t first            # the number of its first entry in the pipe
     cdef object mapped             # what keeps a mapped frame alive; None in memory

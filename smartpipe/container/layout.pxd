@@ -12,7 +12,7 @@ cdef enum:
 
 
 cdef class Batch:
-    """Blocks that were read together, and the memory they share, which is used again when no block needs it any more."""
+    """Blocks that were read together, and the memory they share, which is used again when no block needs it."""
     cdef list blocks
     cdef uint64_t next             # the number of the block behind them
     cdef list stored               # buffers, of which one or more are in use

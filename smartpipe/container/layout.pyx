@@ -66,7 +66,7 @@ cdef class Layout:
         raise NotImplementedError
 
     cdef int fill(self, Batch batch, uint64_t number, uint64_t stop, frozenset select) except -1:
-        """The blocks from `number` on, at least one and none from `stop` on, checked and inflated as far as selected."""
+        """Blocks from `number` on, at least one and none from `stop` on, checked and inflated as far as selected."""
         raise NotImplementedError
 
     def close(self):

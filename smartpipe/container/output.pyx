@@ -6,7 +6,6 @@ import time
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport UINT32_MAX, uint32_t
-from libc.string cimport memcpy
 
 from smartpipe._codec cimport (
     SP_BLOCK, SP_ENTRY, SP_FILE_HEADER, SP_METADATA, SP_NONE, SP_ZLIB, Buffer, file_encode, record_encode, sp_entry,
@@ -53,8 +52,8 @@ cdef class Output:
     def fail(self, error, what, block=None):
         """Let an OSError be the last thing that happens to these files; returns what to raise."""
         self.failed = f"{what}: {error.strerror}"
-        return errors.StorageError(f"{self.failed}; {self.index.count} blocks are whole", path=self.data_path, block=block,
-                                   offset=self.size, number=error.errno)
+        return errors.StorageError(f"{self.failed}; {self.index.count} blocks are whole", path=self.data_path,
+                                   block=block, offset=self.size, number=error.errno)
 
     cdef int put(self, bytes key, Encoder encoder) except -1:
         """Write an encoded block. An error leaves whole blocks only, and the files are not written to any more."""
@@ -205,8 +204,8 @@ cdef class Output2(Output):
     cdef int put_record(self, bytes key, Encoder2 encoder) except -1:
         cdef sp_record *record = &encoder.record
         if self.tally.ordinal > UINT32_MAX:
-            raise errors.BlockTooLargeError(f"the file has {self.tally.ordinal} records, and no room for more", path=self.data_path,
-                                            block=key)
+            raise errors.BlockTooLargeError(f"the file has {self.tally.ordinal} records, and no room for more",
+                                            path=self.data_path, block=key)
         record.stamp = max(<uint64_t>time.time_ns(), self.tally.stamp + 1)
         record.synced = self.tally.synced
         record.ordinal = <uint32_t>self.tally.ordinal
@@ -226,7 +225,8 @@ cdef class Output2(Output):
         self.flush_time = time.monotonic_ns()
         if not self.appendable:
             return 0
-        out = frame_bytes(self.id, self.index, self.tally, self.flushed, self.flushed_to, self.index_size, table, closed)
+        out = frame_bytes(self.id, self.index, self.tally, self.flushed, self.flushed_to, self.index_size, table,
+                          closed)
         try:
             disk.write(self.index_file, view(out))
         except OSError:

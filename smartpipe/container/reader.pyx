@@ -27,9 +27,9 @@ MAX_BLOCK_SIZE = 256 << 20
 Entry = namedtuple("Entry", "key number offset stored raw pairs stamp")
 Entry.__doc__ = """What the index knows of a block.
 
-``key``; ``number`` in the order of the file; ``offset`` and ``stored`` bytes in the data file; ``raw``, the bytes of its pairs (8 and the
-lengths of key and value for each); number of ``pairs``; ``stamp``, nanoseconds since 1970 when it was written. In
-format 1 ``pairs`` and ``stamp`` are None, and so is ``raw`` of the last block of a compressed pipe.
+``key``; ``number`` in the order of the file; ``offset`` and ``stored`` bytes in the data file; ``raw``, the bytes of
+its pairs (8 and the lengths of key and value for each); number of ``pairs``; ``stamp``, nanoseconds since 1970 when it
+was written. In format 1 ``pairs`` and ``stamp`` are None, and so is ``raw`` of the last block of a compressed pipe.
 """
 
 
@@ -64,7 +64,8 @@ cdef class Reader:
         except errors.SmartPipeError:
             raise
         except OSError as error:
-            raise errors.StorageError(error.strerror, path=error.filename or paths.prefix, number=error.errno) from error
+            path = error.filename or paths.prefix
+            raise errors.StorageError(error.strerror, path=path, number=error.errno) from error
         self.closed = False
         self.path = paths.prefix
         self.index_path = paths.index
@@ -130,7 +131,7 @@ cdef class Reader:
         return number >= 0 and self.first <= <uint64_t>number < self.stop
 
     def get_many(self, keys):
-        """Iterate over (key, block or None) for many keys: those there are in the order of the file, then the others."""
+        """Iterate over (key, block or None) for many keys: those there are in file order, then the others."""
         self.check_open()
         found, absent = [], []
         for key in keys:
@@ -175,10 +176,10 @@ cdef class Reader:
     def items(self, select=None, start=None):
         """Iterate over (key, block), in the order of the file.
 
-        Blocks are read and inflated many at a time. `select` is an iterable of pair keys: the blocks then show only these pairs, and
-        no other large value is inflated. `start` is the number of the first block, or its key. The iterator's `position` is the
-        number of the block that comes next. A block that was given was checked as far as it is selected. Keeping a block costs
-        its own memory, not that of its neighbours.
+        Blocks are read and inflated many at a time. `select` is an iterable of pair keys: the blocks then show only
+        these pairs, and no other large value is inflated. `start` is the number of the first block, or its key. The
+        iterator's `position` is the number of the block that comes next. A block that was given was checked as far as
+        it is selected. Keeping a block costs its own memory, not that of its neighbours.
         """
         self.check_open()
         cdef Items items = Items.__new__(Items)
@@ -225,7 +226,6 @@ cdef class Reader:
 
     def splits(self, n):
         """Return at most n parts of about the same stored size; `smartpipe.open` reads one, in another process too."""
-        cdef uint64_t number
         cdef sp_entry entry
         self.check_open()
         if n < 1:
@@ -304,8 +304,8 @@ cdef class Reader:
     def stats(self):
         """Return what the pipe holds and what was done with it, a dict of ints.
 
-        `blocks`, `data_bytes`, `index_bytes` of the pipe, and in format 2 `pairs` and `raw_bytes`; `read_bytes` and `inflated_bytes`
-        by this reader so far.
+        `blocks`, `data_bytes`, `index_bytes` of the pipe, and in format 2 `pairs` and `raw_bytes`; `read_bytes` and
+        `inflated_bytes` by this reader so far.
         """
         self.check_open()
         stats = {"blocks": len(self)}
@@ -348,7 +348,7 @@ cdef class Items:
     def __next__(self):
         cdef Block block
         self.reader.check_open()
-        # The caller's loop variable still holds the last block; the one before it lives on only where somebody keeps it.
+        # The caller's loop variable still holds the last block; the one before it lives on only where it is kept.
         if self.before is not None and Py_REFCNT(<PyObject *>self.before) > 1:
             self.before.detach()
         self.before = self.last
@@ -381,4 +381,3 @@ cdef class Items:
             self.careful = self.batch.next
             layout.fill(self.batch, self.number, self.number + 1, self.select)
         self.at = 0
-

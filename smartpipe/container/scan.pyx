@@ -19,9 +19,9 @@ cdef size_t WINDOW = 64 << 10
 cdef class Scan:
     """Adds the records from `tally.end` to `size` to the index and the tally.
 
-    With `check` the segments' checksums are verified too, as a writer must before it goes on behind them; a reader finds
-    these when it reads the block. Afterwards `damage` lists (start, end) of what is not a good record though good ones follow
-    or it was synced, and `torn` tells that from `tally.end` on there is an unfinished write.
+    With `check` the segments' checksums are verified too, as a writer must before it goes on behind them; a reader
+    finds these when it reads the block. Afterwards `damage` lists (start, end) of what is not a good record though
+    good ones follow or it was synced, and `torn` tells that from `tally.end` on there is an unfinished write.
     """
 
     def __init__(self, Source source, Index index, Tally tally, uint64_t size, bint check):
@@ -75,7 +75,7 @@ cdef class Scan:
         self.finish(offset, zeros)
 
     def settle(self):
-        """A good record follows: what was suspect before it is damage, and what can be named of it stays in the index."""
+        """A good record follows: what was suspect before is damage, and what can be named of it stays in the index."""
         cdef sp_record record
         cdef uint64_t start
         for start, end, is_record in self.suspect:

@@ -4,8 +4,8 @@ from smartpipe._codec cimport Buffer, Inflater
 
 
 cdef struct Task:
-    # One segment to be checked and inflated into `out`, which has room for `raw` bytes; with `exact` it must fill it, otherwise
-    # `raw` becomes what it has. With `out` NULL it is stored plain, and only checked.
+    # One segment to be checked and inflated into `out`, which has room for `raw` bytes; with `exact` it must fill it,
+    # otherwise `raw` becomes what it has. With `out` NULL it is stored plain, and only checked.
     const uint8_t *stored
     size_t size
     uint8_t *out

@@ -5,8 +5,8 @@ import os
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
 from smartpipe._codec cimport (
-    SP_CHECKSUM, SP_CODEC, SP_FLAGS, SP_KIND, SP_MEMORY, SP_OK, SP_RESERVED, SP_SIZES, SP_STREAM, SP_TOO_LARGE,
-    SP_TRAILING, SP_TRUNCATED, crc32, words,
+    SP_CHECKSUM, SP_CODEC, SP_FLAGS, SP_KIND, SP_MEMORY, SP_OK, SP_RESERVED, SP_SIZES, SP_TOO_LARGE, SP_TRAILING,
+    SP_TRUNCATED, crc32, words,
 )
 from smartpipe._platform cimport int64_t, read_at
 
@@ -49,7 +49,8 @@ cdef class Source:
         cdef size_t got = self.read_some(offset, n, memory.data)
         return PyBytes_FromStringAndSize(<char *>memory.data, got)
 
-    # A descriptor is closed by whoever uses it last, so that no thread ever reads from another file that got its number.
+    # A descriptor is closed by whoever uses it last, so that no thread ever reads from another file that got its
+    # number.
 
     def enter(self):
         if self.closed:

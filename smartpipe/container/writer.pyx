@@ -14,15 +14,15 @@ from smartpipe import errors
 from smartpipe._platform import disk
 from smartpipe.container import opening
 from smartpipe.container.headers import CODECS
-from smartpipe.container.paths import EXTENSIONS, missing, paths_of
+from smartpipe.container.paths import EXTENSIONS, paths_of
 from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader, check_limit
 
 
 cdef class Writer:
     """A pipe that is written; it may be shared by threads. See `smartpipe.open`.
 
-    When `write` returns, the system has the block: it survives the end of this process. `close` lets everything reach the
-    disk. After an error of the system nothing more is written, and what was written before is whole.
+    When `write` returns, the system has the block: it survives the end of this process. `close` lets everything reach
+    the disk. After an error of the system nothing more is written, and what was written before is whole.
 
     >>> import smartpipe, tempfile
     >>> prefix = tempfile.mkdtemp() + "/pipe"
@@ -72,7 +72,8 @@ cdef class Writer:
         except BaseException as error:
             self.release()
             if isinstance(error, OSError) and not isinstance(error, errors.SmartPipeError):
-                raise errors.StorageError(error.strerror, path=error.filename or self.path, number=error.errno) from error
+                path = error.filename or self.path
+                raise errors.StorageError(error.strerror, path=path, number=error.errno) from error
             raise
 
     def open_files(self, mode, asked, has_metadata):
@@ -132,12 +133,12 @@ cdef class Writer:
         finally:
             self.open_keys.discard(block)
 
-    def fill(self, Encoder encoder, bytes block, pairs):
+    cdef int fill(self, Encoder encoder, bytes block, pairs) except -1:
         try:
             encoder.fill(pairs)
         except errors.BlockTooLargeError as error:
             raise self.placed(error, block)
-        self.commit(encoder, block)
+        return self.commit(encoder, block)
 
     def block(self, key):
         """Return a block to be put together step by step in a `with` statement: `append(key, value)` adds a pair.
@@ -183,7 +184,7 @@ cdef class Writer:
             self.output.put(block, encoder)
         return 0
 
-    def claim(self, bytes block):
+    cdef int claim(self, bytes block) except -1:
         """Reserve a block key; DuplicateKeyError where the pipe has it, or a block under it is being put together."""
         with self.lock:
             self.check_open()
@@ -191,6 +192,7 @@ cdef class Writer:
             if block in self.open_keys or self.has(block):
                 raise errors.DuplicateKeyError("the pipe has this block already", path=self.data_path, block=block)
             self.open_keys.add(block)
+        return 0
 
     cdef bint has(self, bytes block) except -1:
         return self.output.index.find(<const uint8_t *>PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block)) >= 0
@@ -230,7 +232,7 @@ cdef class Writer:
                 raise self.output.fail(error, "the pipe could not be synced") from error
 
     def close(self):
-        """Write the open block of `checkpoint`, sync, finish the index, and take the place of the pipe that is replaced.
+        """Write the open block of `checkpoint`, sync, finish the index, and take the place of a pipe to be replaced.
 
         Closing twice is fine.
         """
@@ -276,17 +278,18 @@ cdef class Writer:
             disk.close(fd)
         self.guards.clear()
 
-    def check_open(self):
+    cdef int check_open(self) except -1:
         if self.closed:
             raise errors.ClosedError("the pipe was closed", path=self.path)
+        return 0
 
     def __enter__(self):
         self.check_open()
         return self
 
     def __exit__(self, kind, error, traceback):
-        """Close. After an exception the open block of `checkpoint` is dropped, and nothing is replaced: the unfinished new pipe
-        stays beside the old one, under its prefix with .new."""
+        """Close. After an exception the open block of `checkpoint` is dropped, and nothing is replaced: the unfinished
+        new pipe stays beside the old one, under its prefix with .new."""
         if kind is None:
             self.close()
             return

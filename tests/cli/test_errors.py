@@ -25,7 +25,7 @@ ON_A_PIPE = [
 ]
 
 
-@pytest.mark.parametrize("command", ON_A_PIPE, ids=" ".join(map(str, [])) or None)
+@pytest.mark.parametrize("command", ON_A_PIPE)
 def test_no_pipe_that_could_be_read(command, run, bad_pipes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for path, named in bad_pipes:
@@ -35,7 +35,7 @@ def test_no_pipe_that_could_be_read(command, run, bad_pipes, tmp_path, monkeypat
             arguments = [*command, path]
         if command[0] == "diff":
             arguments.append(path)
-        code, out, err = run(*arguments)
+        code, _, err = run(*arguments)
         assert code == 1, arguments
         assert err.startswith("smartpipe: ") and err.count("\n") == 1, err
         assert named in err
@@ -107,7 +107,7 @@ def test_a_wrong_key_is_explained(run, pipe):
 
 
 def test_control_sequences_in_messages_are_escaped(run, tmp_path):
-    code, out, err = run("ls", tmp_path / "a\x1b[2J\nb")
+    code, _, err = run("ls", tmp_path / "a\x1b[2J\nb")
     assert code == 1
     assert r"a\x1b[2J\x0ab" in err and err.count("\n") == 1 and "\x1b" not in err
 

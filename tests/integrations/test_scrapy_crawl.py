@@ -337,11 +337,15 @@ def test_one_form_of_each_url(site: Site, crawl: Crawl, tmp_path: Path) -> None:
 def test_the_options_of_the_pipe(site: Site, crawl: Crawl, tmp_path: Path) -> None:
     site.html("/", "<p>the same again</p>" * 1000)
 
-    for name, options in {"default": [], "plain": ["--no-compress"]}.items():
+    for name, options in {"default": [], "plain": ["--compress", "none"]}.items():
         assert crawl(site.url, "-o", name, *options).code == 0
     # The same command goes on with either, although it says nothing about compression.
     for name in ("default", "plain"):
         assert crawl(site.url, "-o", name).code == 0
+
+    ran = crawl(site.url, "-o", "plain", "--compress", "zlib")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("smartpipe: ") and ran.err.count("\n") == 1
 
     with smartpipe.open(tmp_path / "default") as pipe:
         assert pipe.codec == "zlib"
@@ -440,7 +444,7 @@ def test_a_disk_that_is_full(site: Site, start: Callable[..., Process], tmp_path
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
-sys.argv = ["smartpipe", "crawl", "{site.url}", "-o", "pages", "--no-compress"]
+sys.argv = ["smartpipe", "crawl", "{site.url}", "-o", "pages", "--compress", "none"]
 import smartpipe.cli
 sys.exit(smartpipe.cli.main())
 """

@@ -25,7 +25,8 @@ def test_the_examples_run(site: Site, start: Callable[..., Process], tmp_path: P
 
     for language, code in examples:
         if language == "python":
-            runs = [["-c", code]]
+            (tmp_path / "example.py").write_text(code)
+            runs = [["example.py"]]
         else:
             commands = [shlex.split(line.removeprefix("$ ")) for line in code.splitlines()]
             assert all(command[0] == "smartpipe" for command in commands)

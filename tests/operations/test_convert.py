@@ -164,6 +164,23 @@ def test_progress_counts_blocks(planted, pages, tmp_path):
     assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
+def test_an_interruption_publishes_nothing(planted, pages, tmp_path, blocks_of):
+    source = planted("source", pages)
+    old = planted("old", [(b"kept", [])])
+
+    def interrupt(done, total):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        smartpipe.convert(source, tmp_path / "new", progress=interrupt)
+    assert not list(tmp_path.glob("new*"))
+    with pytest.raises(KeyboardInterrupt):
+        smartpipe.convert(source, old, mode="w", progress=interrupt)
+    assert blocks_of(old) == [(b"kept", [])]
+    assert sorted(path.name for path in tmp_path.glob("old*")) == ["old.dat", "old.idx"]
+
+
 def test_each_block_of_a_compressed_format_1_pipe_is_its_own_stream(planted, tmp_path):
     source = planted("source", [(b"a", [(b"k", b"v")]), (b"b", [(b"k", b"w")])])
     smartpipe.convert(source, tmp_path / "old", format=1, compress=True)

@@ -1,5 +1,6 @@
 import json
 import os
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -243,18 +244,23 @@ def test_links_and_such_are_left_out_of_a_tree_with_a_warning(tmp_path, blocks_o
 
 
 def test_a_deep_tree(tmp_path, blocks_of):
+    # Deeper than functions call each other, here and in pytest's own removal of it.
     depth = 1200
     (tmp_path / "tree").mkdir()
-    here = os.open(tmp_path / "tree", os.O_RDONLY)
-    for _ in range(depth):
-        os.mkdir("d", dir_fd=here)
-        deeper = os.open("d", os.O_RDONLY, dir_fd=here)
+    try:
+        here = os.open(tmp_path / "tree", os.O_RDONLY)
+        for _ in range(depth):
+            os.mkdir("d", dir_fd=here)
+            deeper = os.open("d", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = deeper
+        file = os.open("f", os.O_WRONLY | os.O_CREAT, dir_fd=here)
+        os.write(file, b"deep")
+        os.close(file)
         os.close(here)
-        here = deeper
-    with open("f", "wb", opener=lambda name, flags: os.open(name, flags, dir_fd=here)) as file:
-        file.write(b"deep")
-    os.close(here)
-    smartpipe.import_folder(tmp_path / "tree", tmp_path / "p")
+        smartpipe.import_folder(tmp_path / "tree", tmp_path / "p")
+    finally:
+        subprocess.run(["rm", "-r", tmp_path / "tree"], check=True)
     assert blocks_of(tmp_path / "p") == [(b"d/" * depth + b"f", [(b"raw", b"deep")])]
 
 

@@ -167,19 +167,13 @@ def _next_header(data: bytes, at: int, file_id: int) -> int:
 
 
 def read_directory(data: bytes, record: Record) -> tuple[list[Large], bytes]:
-    """The directory and the key of a record, checked. Raises Corrupt."""
+    """The directory and the key of a record, with the right crc. Raises Corrupt."""
     begin = record.offset + RECORD_HEADER.size
     end = begin + LARGE.size * record.larges
     key = data[end : end + record.key_length]
     if zlib.crc32(data[begin:end] + key) != record.lead_crc:
         raise Corrupt(f"record at {record.offset}: crc of directory and key")
-    directory = [Large(*fields) for fields in LARGE.iter_unpack(data[begin:end])]
-    if record.lead_size + sum(large.stored for large in directory) != record.size:
-        raise Corrupt(f"record at {record.offset}: sizes do not add up to {record.size}")
-    numbers = [large.number for large in directory]
-    if numbers != sorted(set(numbers)) or any(number >= record.pairs for number in numbers):
-        raise Corrupt(f"record at {record.offset}: large values {numbers} of {record.pairs} pairs")
-    return directory, key
+    return [Large(*fields) for fields in LARGE.iter_unpack(data[begin:end])], key
 
 
 def raw_size(data: bytes, record: Record) -> int:
@@ -214,6 +208,11 @@ def read_record(data: bytes, record: Record, max_block_size: int = 2**28) -> tup
     if record.dictionary:
         raise Refused(f"record at {record.offset}: dictionary {record.dictionary}")
     directory, key = read_directory(data, record)
+    if record.lead_size + sum(large.stored for large in directory) != record.size:
+        raise Corrupt(f"record at {record.offset}: sizes do not add up to {record.size}")
+    numbers = [large.number for large in directory]
+    if numbers != sorted(set(numbers)) or any(number >= record.pairs for number in numbers):
+        raise Corrupt(f"record at {record.offset}: large values {numbers} of {record.pairs} pairs")
     if record.kind == METADATA and key:
         raise Corrupt(f"record at {record.offset}: metadata with the key {key!r}")
     if raw_size(data, record) > max_block_size:

@@ -1,0 +1,59 @@
+"""Options and fixtures of the benchmark, and the order of its rounds."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.corpus import RESULTS, Corpus, pydoc_folder
+from bench.stores import Stores
+
+# Rounds, pages and small blocks of a full run and of a quick one.
+FULL = 7, 1000, 20_000
+QUICK = 3, 150, 2_000
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("smartpipe")
+    group.addoption("--quick", action="store_true", help="a small corpus and three rounds: seconds, and less to rely on")
+    group.addoption("--corpus", type=Path, help="a folder whose files are the pages (default: pages rendered by pydoc)")
+    group.addoption("--stores", type=Path, default=RESULTS / "stores", help="the folder to write to (default: %(default)s)")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    rounds = (QUICK if metafunc.config.getoption("quick") else FULL)[0]
+    if "round" in metafunc.fixturenames:
+        metafunc.parametrize("round", range(rounds))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let rivals take turns: round 0 of all who are compared with one another, then round 1, …"""
+    items.sort(key=turn)
+
+
+def turn(item: pytest.Item) -> tuple[bool, str, str, str, int]:
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    case = parameters.get("case")
+    if "round" not in parameters:
+        return False, "", "", "", 0
+    if case is None:
+        return True, "", item.name.split("[")[0], "", parameters["round"]
+    return True, case.data, case.codec, case.workload, parameters["round"]
+
+
+@pytest.fixture(scope="session")
+def stores(pytestconfig: pytest.Config) -> Iterator[Stores]:
+    """What is written and read. The folders are removed at the end."""
+    _, pages, small = QUICK if pytestconfig.getoption("quick") else FULL
+    folder = pytestconfig.getoption("corpus") or pydoc_folder()
+    stores = Stores(Corpus(folder.resolve(), pages, small), pytestconfig.getoption("stores"))
+    yield stores
+    stores.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def written_before() -> None:
+    """Let what the system still has to write go to the disk first."""
+    os.sync()
