@@ -19,7 +19,8 @@ static uint64_t body_size(const sp_run *run) {
     return (n + 7) & ~(uint64_t)7;
 }
 
-int sp_run_touch(const sp_run *run, const uint8_t *p, uint64_t n, uint64_t size, sp_crc32 crc32) {
+/* Checks the pages below n bytes at p of a body, once each: SP_OK or SP_CHECKSUM. */
+static int touch(const sp_run *run, const uint8_t *p, uint64_t n, uint64_t size, sp_crc32 crc32) {
     if (run->sums == NULL || n == 0)
         return SP_OK;
     uint64_t first = (uint64_t)(p - run->body) / SP_PAGE, last = ((uint64_t)(p - run->body) + n - 1) / SP_PAGE;
@@ -36,7 +37,7 @@ int sp_run_touch(const sp_run *run, const uint8_t *p, uint64_t n, uint64_t size,
 
 static int load_entry(const sp_run *run, uint64_t number, uint64_t size, sp_crc32 crc32, sp_entry *entry) {
     const uint8_t *p = run->entries + SP_ENTRY * number;
-    int status = sp_run_touch(run, p, SP_ENTRY, size, crc32);
+    int status = touch(run, p, SP_ENTRY, size, crc32);
     if (status != SP_OK)
         return status;
     sp_entry_decode(p, entry);
@@ -45,12 +46,19 @@ static int load_entry(const sp_run *run, uint64_t number, uint64_t size, sp_crc3
     return SP_OK;
 }
 
+int sp_run_check(const sp_run *run, sp_crc32 crc32) {
+    if (run->sums == NULL)
+        return SP_OK;
+    uint64_t size = body_size(run);
+    return touch(run, run->body, size, size, crc32);
+}
+
 int sp_run_entry(const sp_run *run, uint64_t number, sp_crc32 crc32, sp_entry *entry) {
     uint64_t size = run->sums == NULL ? 0 : body_size(run);
     int status = load_entry(run, number, size, crc32, entry);
     if (status != SP_OK)
         return status;
-    return sp_run_touch(run, run->keys + entry->key, entry->key_length, size, crc32);
+    return touch(run, run->keys + entry->key, entry->key_length, size, crc32);
 }
 
 /* Goes through the slots from the place of the hash: SP_OK with the slot of the entry with this key, SP_ABSENT with the
@@ -60,7 +68,7 @@ static int probe(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n,
     uint64_t at = multiply_high(hash, run->slot_count);
     for (uint64_t seen = 0; seen < run->slot_count; seen++) {
         const uint8_t *p = run->slots + SP_SLOT * at;
-        int status = sp_run_touch(run, p, SP_SLOT, size, crc32);
+        int status = touch(run, p, SP_SLOT, size, crc32);
         if (status != SP_OK)
             return status;
         uint64_t found = sp_load64(p);
@@ -76,7 +84,7 @@ static int probe(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n,
             if (status != SP_OK)
                 return status;
             if (entry.key_length == n) {
-                status = sp_run_touch(run, run->keys + entry.key, n, size, crc32);
+                status = touch(run, run->keys + entry.key, n, size, crc32);
                 if (status != SP_OK)
                     return status;
                 if (n == 0 || memcmp(run->keys + entry.key, key, n) == 0)

@@ -15,8 +15,8 @@ typedef struct sp_run {
     uint8_t *checked;
 } sp_run;
 
-/* Checks the pages below n bytes at p, once each: SP_OK or SP_CHECKSUM. */
-int sp_run_touch(const sp_run *run, const uint8_t *p, uint64_t n, uint64_t body_size, sp_crc32 crc32);
+/* Checks all pages: SP_OK or SP_CHECKSUM. */
+int sp_run_check(const sp_run *run, sp_crc32 crc32);
 
 /* Entry `number`, whose key then lies inside the keys: SP_OK, SP_CHECKSUM, SP_SIZES. */
 int sp_run_entry(const sp_run *run, uint64_t number, sp_crc32 crc32, sp_entry *entry);

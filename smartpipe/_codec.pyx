@@ -79,6 +79,7 @@ cdef extern from "frame.h":
                         sp_frame *frame) nogil
 
 cdef extern from "run.h":
+    int sp_run_check(const sp_run *run, sp_crc32 crc) nogil
     int sp_run_entry(const sp_run *run, uint64_t number, sp_crc32 crc, sp_entry *entry) nogil
     int sp_run_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n, sp_crc32 crc,
                     uint64_t *number) nogil
@@ -340,6 +341,10 @@ cdef void frame_encode(const sp_frame *frame, uint64_t id, uint64_t offset, uint
 
 cdef int frame_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_frame *frame) noexcept nogil:
     return sp_frame_decode(p, n, id, offset, ENGINE.crc32, frame)
+
+
+cdef int run_check(const sp_run *run) noexcept nogil:
+    return sp_run_check(run, ENGINE.crc32)
 
 
 cdef int run_entry(const sp_run *run, uint64_t number, sp_entry *entry) noexcept nogil:

@@ -31,38 +31,58 @@ cdef int64_t read_at(int fd, uint8_t *p, size_t n, uint64_t offset) noexcept nog
     return <int64_t>done
 
 
+cdef class Descriptor:
+    """An open file, closed once: by `close`, or with the last reference."""
+
+    def __cinit__(self, int number):
+        self.number = number
+
+    def __dealloc__(self):
+        self.close()
+
+    def close(self):
+        number, self.number = self.number, -1
+        if number >= 0:
+            os.close(number)
+
+    def size(self):
+        """Return the size of the file in bytes."""
+        return os.fstat(self.number).st_size
+
+    def is_named(self, path):
+        """Whether it is the file that has a name now; FileNotFoundError where none has."""
+        return os.path.samestat(os.fstat(self.number), os.stat(path))
+
+
 def open_reading(path):
-    """Open a file for reading and return its descriptor, which a child process does not inherit over exec."""
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    """Open a file for reading; a child process does not inherit it over exec."""
+    return Descriptor(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
 
 class Disk:
-    """The calls that change a disk. Each raises OSError."""
+    """The calls that change a disk. Files are a `Descriptor` each. Each call raises OSError."""
 
     def open(self, path, flags):
-        """Open a file and return its descriptor, which a child process does not inherit over exec."""
-        return os.open(path, flags | os.O_CLOEXEC, 0o666)
+        """Open a file; a child process does not inherit it over exec."""
+        return Descriptor(os.open(path, flags | os.O_CLOEXEC, 0o666))
 
-    def close(self, fd):
-        os.close(fd)
-
-    def write(self, fd, data):
+    def write(self, Descriptor file, data):
         """Write all of a buffer, going on after short writes."""
-        written = os.write(fd, data)
+        written = os.write(file.number, data)
         if written < len(data):
             rest = memoryview(data)[written:]
             while rest:
-                rest = rest[os.write(fd, rest):]
+                rest = rest[os.write(file.number, rest):]
 
-    def truncate(self, fd, size):
-        os.ftruncate(fd, size)
+    def truncate(self, Descriptor file, size):
+        os.ftruncate(file.number, size)
 
-    def sync(self, fd):
+    def sync(self, Descriptor file):
         """Let the file's data and size reach the disk."""
         if sys.platform == "darwin":
-            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # fsync there stops at the drive's cache
+            fcntl.fcntl(file.number, fcntl.F_FULLFSYNC)  # fsync there stops at the drive's cache
         else:
-            os.fdatasync(fd)
+            os.fdatasync(file.number)
 
     def rename(self, source, target):
         os.replace(source, target)
@@ -72,35 +92,35 @@ class Disk:
 
     def sync_folder(self, path):
         """Let the names in a folder reach the disk."""
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder = Descriptor(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         try:
-            os.fsync(fd)
+            os.fsync(folder.number)
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that can not sync a folder
                 raise
         finally:
-            os.close(fd)
+            folder.close()
 
 
 disk = Disk()
 
 
-def lock(fd):
+def lock(Descriptor file):
     """Take the writer's lock of an open file without waiting; False where another open file has it.
 
     The lock belongs to the open file description: it goes with the process, and an unrelated close does not free it.
     flock, not fcntl's, because the system then tells who holds it.
     """
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
-def holder(fd):
+def holder(Descriptor file):
     """Return the process id that holds the lock of an open file, or None where the system does not tell."""
-    stat = os.fstat(fd)
+    stat = os.fstat(file.number)
     place = f"{os.major(stat.st_dev):02x}:{os.minor(stat.st_dev):02x}:{stat.st_ino}"
     try:
         with open("/proc/locks") as locks:

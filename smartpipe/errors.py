@@ -8,6 +8,8 @@ Errors that a caller would look for under a built-in name inherit that one too.
 from __future__ import annotations
 
 import errno
+import sys
+import warnings
 
 
 class SmartPipeError(Exception):
@@ -25,6 +27,14 @@ class SmartPipeError(Exception):
         self.path = path
         self.block = block
         self.offset = offset
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # What OSError keeps in C members would not travel in the state of an exception.
+        state = {**self.__dict__}
+        for name in ("errno", "filename"):
+            if hasattr(self, name):
+                state[name] = getattr(self, name)
+        return type(self), self.args, state
 
     def __str__(self) -> str:
         where = []
@@ -125,3 +135,13 @@ class StorageError(SmartPipeError, OSError):
 
 class PipeWarning(UserWarning):
     """Something about a pipe that is not an error but should be known: a missing index, a tail that was cut."""
+
+
+def warn(message: str) -> None:
+    """Issue a PipeWarning for the line outside of the package that called it."""
+    level = 2
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, PipeWarning, stacklevel=level - 1)

@@ -5,7 +5,6 @@ An archive has no index, so the adapter writes one beside it, of a line per bloc
 
 import os
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 
 from fastwarc import ArchiveIterator, GzipReader, GzipWriter, WarcRecord, WarcRecordType
@@ -13,8 +12,8 @@ from fastwarc import ArchiveIterator, GzipReader, GzipWriter, WarcRecord, WarcRe
 from bench.corpus import Block
 from bench.rivals.rival import LEVEL, Pairs, Rival, Store
 
+URL = b"WARC-Target-URI"
 NAME = "X-Pair"
-Records = Iterator[WarcRecord]
 
 
 class Archive(Rival):
@@ -60,7 +59,7 @@ def records(url: str, pairs: dict[bytes, bytes]) -> Iterator[WarcRecord]:
 def record(kind: WarcRecordType, url: str, content_type: str, content: bytes) -> WarcRecord:
     made = WarcRecord()
     made.init_headers(kind)
-    made.headers.append("WARC-Target-URI", url)
+    made.headers.append(URL.decode(), url)
     made.headers.append("Content-Type", content_type)
     made.set_bytes_content(content)
     return made
@@ -76,10 +75,6 @@ def read_pairs(found: WarcRecord) -> list[tuple[bytes, bytes]]:
     return [(b"response", content[:end]), (b"raw", content[end:])]
 
 
-def url_of(found: WarcRecord) -> bytes | None:
-    return found.headers.get_bytes(b"WARC-Target-URI")
-
-
 class ArchiveStore(Store):
     """An archive that is read."""
 
@@ -90,20 +85,27 @@ class ArchiveStore(Store):
         lines = (line.split(b" ", 1) for line in (folder / "index").read_bytes().splitlines())
         self.places = {key: int(offset) for offset, key in lines}
 
-    def records(self, key: bytes) -> Records:
+    def records(self, key: bytes) -> Iterator[WarcRecord]:
         """The records of one block."""
         self.file.seek(self.places[key])
         stream = GzipReader(self.file, buffer_size=16 << 10) if self.compress else self.file
         for found in ArchiveIterator(stream, parse_http=False, stream_detect=False, buffer_size=16 << 10):
-            if url_of(found) != key:
+            if found.headers.get_bytes(URL) != key:
                 break
             yield found
 
     def read(self) -> Iterator[tuple[bytes, Pairs]]:
-        archive = ArchiveIterator(str(self.path), parse_http=False, fsspec_args=False)
-        for key, group in groupby(archive, url_of):
-            assert key is not None
-            yield key, [pair for found in group for pair in read_pairs(found)]
+        block = b""
+        pairs: list[tuple[bytes, bytes]] = []
+        for found in ArchiveIterator(str(self.path), parse_http=False, fsspec_args=False):
+            key = found.headers.get_bytes(URL)
+            if key != block:
+                if pairs:
+                    yield block, pairs
+                block, pairs = key or b"", []
+            pairs.extend(read_pairs(found))
+        if pairs:
+            yield block, pairs
 
     def get(self, key: bytes) -> Pairs:
         return [pair for found in self.records(key) for pair in read_pairs(found)]
@@ -113,7 +115,7 @@ class ArchiveStore(Store):
         wanted = name.decode()
         for found in ArchiveIterator(str(self.path), record_types=kinds, parse_http=False, fsspec_args=False):
             if found.headers.get(NAME) == wanted:
-                yield url_of(found) or b"", found.reader.read()
+                yield found.headers.get_bytes(URL) or b"", found.reader.read()
 
     def get_pair(self, key: bytes, name: bytes) -> bytes:
         wanted = name.decode()

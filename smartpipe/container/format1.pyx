@@ -1,7 +1,5 @@
 """Reading a pipe of format 1, the original's. FORMAT.md, «Format 1»."""
 
-import warnings
-
 from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
 
 from smartpipe._codec cimport (
@@ -25,26 +23,27 @@ cdef class Format1(Layout):
     the index file are whole entries.
     """
 
-    def __init__(self, Source source, str index_path, bint compressed, uint64_t size):
+    def __init__(self, Source source, str index_path, bint compressed):
         self.source = source
         self.index_path = index_path
         self.compressed = compressed
-        self.size = size
+        self.complaints = []
         self.index = Index()
-        self.read_index()
+        with open(index_path, "rb") as file:
+            data = file.read()
+        self.size = source.size()
+        self.read_index(data)
 
-    def read_index(self):
+    def read_index(self, bytes data):
         cdef sp_entry1 found
         cdef sp_entry entry, last
-        with open(self.index_path, "rb") as file:
-            data = file.read()
         cdef const uint8_t *p = data
         cdef size_t n = len(data), position = 0
         last.offset = last.stamp = 0
         while position < n:
             if entry1_decode(p + position, n - position, &found) != SP_OK:
-                warnings.warn(f"{self.index_path}: the index ends within an entry at offset {position}: "
-                              f"{self.index.count} blocks are listed before it", errors.PipeWarning, stacklevel=4)
+                self.complaints.append(f"{self.index_path}: the index ends within an entry at offset {position}: "
+                                       f"{self.index.count} blocks are listed before it")
                 break
             entry.offset = found.offset
             entry.stamp = found.raw_offset
@@ -53,6 +52,10 @@ cdef class Format1(Layout):
                     f"the block begins at {entry.offset} of the data and {entry.stamp} uncompressed, "
                     f"before the one listed before it, at {last.offset} and {last.stamp}",
                     path=self.index_path, block=found.key[:found.key_length], offset=position)
+            if not self.compressed and entry.offset != entry.stamp:
+                raise errors.CorruptError(
+                    f"the block begins at {entry.offset} of the data, and at {entry.stamp} uncompressed, which in a .dat "
+                    "is the same", path=self.index_path, block=found.key[:found.key_length], offset=position)
             entry.size = entry.lead = entry.raw = entry.pairs = 0
             entry.key_length = found.key_length
             entry.kind = SP_BLOCK
@@ -61,6 +64,9 @@ cdef class Format1(Layout):
             last = entry
             position += SP_ENTRY1 + found.key_length
         self.index_good = position
+        if self.index.count == 0 and self.size > 0:
+            raise errors.CorruptError(f"the index lists no block, and the data file has {self.size} bytes: the keys of "
+                                      "its blocks are lost", path=self.index_path)
 
     cdef int extent(self, uint64_t number, sp_entry *entry, uint64_t *stored) except -1:
         cdef uint64_t end = self.size
@@ -81,11 +87,12 @@ cdef class Format1(Layout):
         cdef sp_entry next
         if not self.compressed:
             return stored
-        if stored == 0:
-            return 0
         if number + 1 == self.index.count:
-            return UNKNOWN
+            return UNKNOWN if stored > 0 else 0
         self.index.entry(number + 1, &next)
+        if stored == 0 and next.stamp != entry.stamp:
+            raise errors.CorruptError(f"no stored bytes for {next.stamp - entry.stamp} raw ones", path=self.source.path,
+                                      block=self.index.key(number, entry), offset=entry.offset)
         return next.stamp - entry.stamp
 
     def sizes(self, uint64_t number):
@@ -205,6 +212,7 @@ cdef class Format1(Layout):
         cdef Task *task
         cdef Block block
         blocks.clear()
+        batch.next = number
         tasks.size = 0
         while number < stop:
             key = None

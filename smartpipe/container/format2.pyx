@@ -1,7 +1,5 @@
 """Reading a pipe of format 2."""
 
-import warnings
-
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
@@ -16,6 +14,7 @@ from smartpipe.container.index cimport Index
 from smartpipe.container.layout cimport BATCH, Batch
 from smartpipe.container.scan cimport Scan
 from smartpipe.container.source cimport Source, Task
+from smartpipe.container.tally cimport Tally
 
 from smartpipe import errors
 from smartpipe.container.frames import read_frames
@@ -29,34 +28,35 @@ cdef uint64_t GAP = 64 << 10
 cdef class Format2(Layout):
     """The open data file of a pipe, and its index as far as it is good; the rest is scanned."""
 
-    def __init__(self, Source source, str index_path, int codec, uint64_t size):
+    def __init__(self, Source source, str index_path, int codec):
         cdef Frames frames
         self.source = source
         self.index_path = index_path
         self.codec = codec
-        self.size = size
-        frames = read_frames(index_path, source, size)
+        self.complaints = []
+        frames = read_frames(index_path, source, False)
+        self.size = frames.data_size
         self.index = frames.index
         self.tally = frames.tally
         self.scan(frames.complaint)
 
-    def rebuild(self, complaint):
-        """Make the index anew from the data."""
+    def rebuild(self, damage):
         self.index = Index()
-        self.tally = type(self.tally)()
-        self.scan(complaint)
+        self.tally = Tally()
+        self.scan(str(damage))
+        self.warn()
 
     def scan(self, complaint):
-        """Add what the index does not cover; warn of what the user should know."""
+        """Add what the index does not cover."""
         cdef Scan scan = Scan(self.source, self.index, self.tally, self.size, False)
         start = self.tally.end
         scan.run()
         if complaint is not None and self.size > start:
-            warnings.warn(f"{self.index_path}: {complaint}; {self.size - start} bytes of data were scanned",
-                          errors.PipeWarning, stacklevel=4)
+            self.complaints.append(
+                f"{self.index_path}: {complaint}; {self.size - start} bytes of data were scanned instead")
         for first, last in scan.damage:
-            warnings.warn(f"{self.source.path}: bytes {first} to {last} are damaged: the blocks there are lost, "
-                          "the others readable", errors.PipeWarning, stacklevel=4)
+            self.complaints.append(f"{self.source.path}: bytes {first} to {last} are damaged: the blocks there are "
+                                   "lost, the others readable")
 
     @property
     def metadata(self):
@@ -123,6 +123,7 @@ cdef class Format2(Layout):
         cdef sp_entry entry
         cdef Block block
         blocks.clear()
+        batch.next = number
         while number < stop:
             try:
                 self.extent(number, &entry, &size)

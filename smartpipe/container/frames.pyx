@@ -1,14 +1,13 @@
 """The index file of format 2: its frames read into an index, and the bytes of a new frame. FORMAT.md, «Index»."""
 
 import mmap
-import os
 
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from smartpipe._codec cimport (
     SP_FRAME_CLOSED, SP_FRAME_HEADER, SP_HASH_KEY, SP_INDEX_HEADER, SP_OK, SP_RECORD_HEADER, frame_decode,
-    frame_encode, index_decode, index_encode, record_decode, sp_entry, sp_frame, sp_frame_sums, sp_index, sp_record,
+    frame_encode, index_decode, index_encode, record_decode, sp_entry, sp_frame, sp_frame_sums, sp_index, sp_load32, sp_record,
     sums_encode, words,
 )
 from smartpipe.container.index cimport Mapped
@@ -25,33 +24,45 @@ cdef class Frames:
         self.tally = Tally()
 
 
-def read_frames(str path, Source source, uint64_t data_size):
-    """Read the index file at a path for a data file of data_size bytes; what is missing or bad is left to a scan."""
+def read_frames(str path, Source source, bint check):
+    """Read the index file of a data file; what is missing or bad there is left to a scan.
+
+    With `check` every page of it is checked now, otherwise when it is touched.
+    """
     cdef Frames frames = Frames()
     try:
-        fd = open_reading(path)
+        file = open_reading(path)
     except FileNotFoundError:
         frames.complaint = "there is no index"
+        frames.data_size = source.size()
         return frames
     try:
-        size = os.fstat(fd).st_size
-        mapped = Mapped(mmap.mmap(fd, size, access=mmap.ACCESS_READ)) if size > 0 else None
+        size = file.size()
+        mapped = Mapped(mmap.mmap(file.number, size, access=mmap.ACCESS_READ)) if size > 0 else None
     finally:
-        os.close(fd)
+        file.close()
+    # A writer writes data before it lists it: asked in this order, there is no less data than the index says.
+    frames.data_size = source.size()
     if mapped is None:
         frames.complaint = "the index is empty"
         return frames
-    take(frames, path, mapped, size, source, data_size)
+    take(frames, path, mapped, size, source, check)
     if frames.tally.end > source_start and not same_history(frames, source):
-        frames = Frames()
-        frames.complaint = "the index belongs to another history of this data"
+        return without_index(frames, "the index belongs to another history of this data")
     return frames
+
+
+cdef Frames without_index(Frames frames, str complaint):
+    cdef Frames none = Frames()
+    none.data_size = frames.data_size
+    none.complaint = complaint
+    return none
 
 
 cdef uint64_t source_start = Tally().end
 
 
-cdef int take(Frames frames, str path, Mapped mapped, uint64_t size, Source source, uint64_t data_size) except -1:
+cdef int take(Frames frames, str path, Mapped mapped, uint64_t size, Source source, bint check) except -1:
     cdef const uint8_t *p = <const uint8_t *>mapped.view.buf
     cdef Tally tally = frames.tally
     cdef sp_index header
@@ -74,15 +85,15 @@ cdef int take(Frames frames, str path, Mapped mapped, uint64_t size, Source sour
             frames.complaint = (f"the frame at offset {offset} of the index covers the data from {frame.start}, "
                                 f"not {tally.end}")
             break
-        if frame.to > data_size:
-            if data_size < frame.synced or frame.flags & SP_FRAME_CLOSED:
-                raise errors.TruncatedError(f"the file has {data_size} bytes, its index covers {frame.to}",
-                                            path=source.path, offset=data_size)
-            frames.complaint = f"the index covers {frame.to} bytes of data, of which {data_size} are there"
+        if frame.to > frames.data_size:
+            if frames.data_size < frame.synced or frame.flags & SP_FRAME_CLOSED:
+                raise errors.TruncatedError(f"the file has {frames.data_size} bytes, its index covers {frame.to}",
+                                            path=source.path, offset=frames.data_size)
+            frames.complaint = f"the index covers {frame.to} bytes of data, of which {frames.data_size} are there"
             break
         try:
             if frame.slots > 0 or frame.entries == 0:
-                frames.index.map_frame(mapped, offset, &frame)
+                frames.index.map_frame(mapped, offset, &frame, check)
             else:
                 frames.index.copy_frame(mapped, offset, &frame)
                 frames.loose += frame.entries
@@ -121,9 +132,11 @@ cdef bint same_history(Frames frames, Source source) except -1:
     if tally.last == 0:
         return False
     header = source.read(tally.last, SP_RECORD_HEADER)
-    if record_decode(header, len(header), source.id, tally.last, &record) != SP_OK or record.crc != tally.last_crc:
+    if len(header) < SP_RECORD_HEADER or sp_load32(<const uint8_t *>header + 4) != tally.last_crc:
         return False
-    tally.ordinal = record.ordinal + 1
+    # Of a record that was damaged since, the ordinal is a guess; it only serves to count what is lost.
+    good = record_decode(header, len(header), source.id, tally.last, &record) == SP_OK
+    tally.ordinal = (record.ordinal if good else tally.blocks) + 1
     return True
 
 

@@ -32,6 +32,6 @@ cdef class Index:
     cdef Run run_of(self, uint64_t number)
     cdef int entry(self, uint64_t number, sp_entry *entry) except -1
     cdef bytes key(self, uint64_t number, sp_entry *entry)
-    cdef int map_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame) except -1
+    cdef int map_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame, bint checked) except -1
     cdef int copy_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame) except -1
     cdef Buffer frame_body(self, uint64_t first, uint64_t slot_count, uint64_t *key_bytes)

@@ -7,13 +7,15 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memcpy, memset
 
 from smartpipe._codec cimport (
-    SP_ABSENT, SP_ENTRY, SP_FRAME_HEADER, SP_HASH_KEY, SP_OK, SP_PAGE, SP_SLOT, run_entry, run_find, run_insert,
+    SP_ABSENT, SP_ENTRY, SP_FRAME_HEADER, SP_HASH_KEY, SP_OK, SP_PAGE, SP_SLOT, run_check, run_entry, run_find, run_insert,
     siphash, sp_entry_decode, sp_entry_encode, sp_frame, sp_frame_body, sp_frame_sums, words,
 )
 
+from smartpipe import errors
 
-class DamagedIndex(Exception):
-    """A page of a mapped index does not match its sum: the data has to be scanned. Never leaves the container."""
+
+class DamagedIndex(errors.CorruptError):
+    """A page of a mapped index does not match its sum: the data has to be scanned."""
 
 
 cdef class Run:
@@ -60,7 +62,7 @@ cdef int insert_all(sp_run *run, const uint8_t *hash_key) except -1:
 
 cdef int check(int status) except -1:
     if status != SP_OK:
-        raise DamagedIndex(words(status))
+        raise DamagedIndex(f"the index: {words(status)}")
     return 0
 
 
@@ -136,8 +138,8 @@ cdef class Index:
         cdef Run run = self.run_of(number)
         return PyBytes_FromStringAndSize(<char *>run.c.keys + entry.key, entry.key_length)
 
-    cdef int map_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame) except -1:
-        """Take over a frame with a table as it lies in the file."""
+    cdef int map_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame, bint checked) except -1:
+        """Take over a frame with a table as it lies in the file; with `checked` all its pages are checked first."""
         cdef Run run = Run()
         cdef uint8_t *start = <uint8_t *>mapped.view.buf + offset
         cdef uint64_t body = sp_frame_body(frame)
@@ -154,6 +156,8 @@ cdef class Index:
         run.checked = Buffer()
         memset(run.checked.extend(body // SP_PAGE // 8 + 1), 0, body // SP_PAGE // 8 + 1)
         run.c.checked = run.checked.data
+        if checked:
+            check(run_check(&run.c))
         self.runs.append(run)
         self.count += frame.entries
         return 0
@@ -172,6 +176,7 @@ cdef class Index:
         run.checked = Buffer()
         memset(run.checked.extend(body // SP_PAGE // 8 + 1), 0, body // SP_PAGE // 8 + 1)
         run.c.checked = run.checked.data
+        check(run_check(&run.c))
         for number in range(frame.entries):
             check(run_entry(&run.c, number, &entry))
         for number in range(frame.entries):

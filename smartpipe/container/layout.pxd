@@ -27,6 +27,7 @@ cdef class Layout:
     cdef readonly Source source
     cdef readonly Index index
     cdef readonly uint64_t size    # of the data file when it was opened
+    cdef readonly list complaints  # what a user should know of these files
     cdef int entry(self, uint64_t number, sp_entry *entry) except -1
     cdef int64_t find(self, const uint8_t *key, size_t n) except -2
     cdef Block fetch(self, uint64_t number, bytes key)

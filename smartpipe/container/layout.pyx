@@ -43,7 +43,7 @@ cdef class Layout:
         try:
             return self.index.find(key, n)
         except DamagedIndex as damage:
-            self.rebuild(str(damage))
+            self.rebuild(damage)
             return self.index.find(key, n)
 
     cdef int entry(self, uint64_t number, sp_entry *entry) except -1:
@@ -51,7 +51,7 @@ cdef class Layout:
         try:
             return self.index.entry(number, entry)
         except DamagedIndex as damage:
-            self.rebuild(str(damage))
+            self.rebuild(damage)
             if number >= self.index.count:
                 raise errors.CorruptError(f"the index lists a block number {number}, and is damaged; the data has only "
                                           f"{self.index.count}", path=self.source.path)
@@ -59,15 +59,25 @@ cdef class Layout:
 
     cdef int extent(self, uint64_t number, sp_entry *entry, uint64_t *stored) except -1:
         """Entry `number` and the bytes that the block takes in the data file, all of which are there."""
-        raise NotImplementedError
+        raise TypeError("a layout is of a format")
 
     cdef Block fetch(self, uint64_t number, bytes key):
         """Block `number`, whose key is known to be `key`."""
-        raise NotImplementedError
+        raise TypeError("a layout is of a format")
 
     cdef int fill(self, Batch batch, uint64_t number, uint64_t stop, frozenset select) except -1:
         """Blocks from `number` on, at least one and none from `stop` on, checked and inflated as far as selected."""
-        raise NotImplementedError
+        raise TypeError("a layout is of a format")
+
+    def rebuild(self, damage):
+        """Make a damaged index anew."""
+        raise damage
+
+    def warn(self):
+        """Tell the user what was found."""
+        for complaint in self.complaints:
+            errors.warn(complaint)
+        self.complaints.clear()
 
     def close(self):
         self.source.close()

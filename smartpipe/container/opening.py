@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import secrets
-import warnings
 from typing import NamedTuple
 
 from smartpipe import errors
-from smartpipe._platform import disk, holder, lock, open_reading
+from smartpipe._platform import Descriptor, disk, holder, lock, open_reading
 from smartpipe.container.format1 import Format1
 from smartpipe.container.format2 import Format2
 from smartpipe.container.frames import read_frames
@@ -80,7 +79,7 @@ def recognize(paths: Paths, path: str) -> Found:
             raise errors.FormatError("the index is one of format 2, but this file is not", path=path)
         return Found(1, 0, compressed)
     # Empty, or cut within a header of format 2.
-    if of_format2 and index_size > INDEX_HEADER:
+    if of_format2 and (index_size or 0) > INDEX_HEADER:
         size = os.path.getsize(path)
         raise errors.TruncatedError("the file ends within its header, and its index lists blocks", path=path, offset=size)
     if index_size and not of_format2:
@@ -99,69 +98,70 @@ def open_layout(paths: Paths, limit: int) -> tuple[Format1 | Format2, str]:
         path = data_file(paths) or path
         found = recognize(paths, path)
     source = Source(path, open_reading(path), found.id, limit)
-    size = 0 if found.blank else source.size()
     if found.format == 1:
-        return Format1(source, paths.index, path.endswith(".datz"), size), path
-    return Format2(source, paths.index, found.codec, size), path
+        return Format1(source, paths.index, path.endswith(".datz")), path
+    return Format2(source, paths.index, found.codec), path
 
 
-def lock_existing(path: str) -> int:
-    """Open a data file for appending and take its lock, on the file that has the name by then; returns the descriptor."""
+def lock_existing(path: str) -> Descriptor:
+    """Open a data file for appending and take its lock, on the file that has the name by then."""
     while True:
-        fd = disk.open(path, APPEND)
+        file = disk.open(path, APPEND)
         try:
-            if not lock(fd):
-                pid = holder(fd)
+            if not lock(file):
+                pid = holder(file)
                 by = "" if pid is None else f": process {pid}"
                 raise errors.LockedError(f"another writer has the pipe open{by}", path=path)
-            if os.path.samestat(os.fstat(fd), os.stat(path)):
-                return fd
+            if file.is_named(path):
+                return file
         except FileNotFoundError:
             pass  # removed in between: opening it again tells
         except BaseException:
-            disk.close(fd)
+            file.close()
             raise
-        disk.close(fd)  # replaced in between
+        file.close()  # replaced in between
 
 
 def create(paths: Paths, asked: Asked) -> Output:
     """Make the files of a new pipe where no data file is."""
     data_path = paths.data_path(bool(asked.compressed))
-    fd = disk.open(data_path, CREATE)
+    file = disk.open(data_path, CREATE)
+    if not lock(file):
+        file.close()
+        raise errors.LockedError("another writer has the pipe open", path=data_path)
     try:
-        if not lock(fd):
-            raise errors.LockedError("another writer has the pipe open", path=data_path)
-        output = begin(paths, data_path, fd, asked.format or 2)
+        output = begin(paths, data_path, file, asked.format or 2)
+        disk.sync_folder(paths.folder)
     except BaseException:
-        disk.close(fd)
+        file.close()
+        disk.unlink(data_path)
         raise
-    disk.sync_folder(paths.folder)
     return output
 
 
-def begin(paths: Paths, data_path: str, fd: int, format: int) -> Output:
+def begin(paths: Paths, data_path: str, file: Descriptor, format: int) -> Output:
     """Make an empty pipe of the empty data file, with a new index."""
     index_file = disk.open(paths.index, APPEND | os.O_CREAT | os.O_TRUNC)
     if format == 1:
-        return Output1(data_path, paths.index, fd, index_file, Index(), 0, 0, 0)
+        return Output1(data_path, paths.index, file, index_file, Index(), 0, 0, 0)
     compressed = data_path.endswith(".datz")
-    output = Output2(data_path, paths.index, fd, index_file, secrets.randbits(64), compressed, Index(), Tally())
+    output = Output2(data_path, paths.index, file, index_file, secrets.randbits(64), compressed, Index(), Tally())
     output.begin()
     return output
 
 
 def append(paths: Paths, path: str, asked: Asked) -> tuple[Output, str | None]:
     """Go on with the pipe in an existing data file; returns also what had to be cut off, in words."""
-    fd = lock_existing(path)
+    file = lock_existing(path)
     try:
         found = recognize(paths, path)
         compressed = path.endswith(".datz") if found.blank or found.format == 1 else found.codec > 0
         if asked.compressed is not None and asked.compressed != compressed:
             raise ValueError(f"{path} is {'' if compressed else 'not '}compressed, and compress asks for the contrary")
         if found.blank:
-            size = os.fstat(fd).st_size
-            disk.truncate(fd, 0)
-            output = begin(paths, path, fd, asked.format or found.format)
+            size = file.size()
+            disk.truncate(file, 0)
+            output = begin(paths, path, file, asked.format or found.format)
             return output, f"{size} bytes of a file header" if size else None
         if found.format == 2 and found.codec not in CODECS:
             raise errors.EngineError(f"the pipe has codec {found.codec}, which this version does not know", path=path)
@@ -169,63 +169,55 @@ def append(paths: Paths, path: str, asked: Asked) -> tuple[Output, str | None]:
             raise ValueError(f"{path} has format {found.format}, and format={asked.format} was asked for")
         source = Source(path, open_reading(path), found.id, asked.limit)
         try:
-            return (append1 if found.format == 1 else append2)(paths, source, fd, found)
+            return (append1 if found.format == 1 else append2)(paths, source, file, found)
         finally:
             source.close()
     except BaseException:
-        disk.close(fd)
+        file.close()
         raise
 
 
-def append1(paths: Paths, source: Source, fd: int, found: Found) -> tuple[Output, str | None]:
+def append1(paths: Paths, source: Source, file: Descriptor, found: Found) -> tuple[Output, str | None]:
     """Format 1: check the last block, which is what a kill can have left unfinished, and cut it with its entry."""
-    size = source.size()
+    layout = Format1(source, paths.index, bool(found.codec))
     index_file = disk.open(paths.index, APPEND)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", errors.PipeWarning)  # that the index is torn is said below
-            layout = Format1(source, paths.index, bool(found.codec), size)
-        index_size = os.fstat(index_file).st_size
+        index_size = index_file.size()
         cut = []
         if index_size > layout.index_good:
             cut.append(f"{index_size - layout.index_good} bytes of an index entry")
-            disk.truncate(index_file, layout.index_good)
         data_end, raw_end, last = layout.last_whole()
         if last is not None:
-            cut.append(f"the unfinished block {last!r}, {size - data_end} bytes")
-            disk.truncate(index_file, layout.index_good)
-            disk.truncate(fd, data_end)
+            cut.append(f"the unfinished block {last!r}, {layout.size - data_end} bytes")
         if cut:
+            disk.truncate(index_file, layout.index_good)
+            disk.truncate(file, data_end)
             disk.sync(index_file)
-            disk.sync(fd)
-        output = Output1(source.path, paths.index, fd, index_file, layout.index, data_end, layout.index_good, raw_end)
+            disk.sync(file)
     except BaseException:
-        disk.close(index_file)
+        index_file.close()
         raise
+    good = layout.index_good
+    output = Output1(source.path, paths.index, file, index_file, layout.index, data_end, good, raw_end)
     return output, " and ".join(cut) or None
 
 
-def append2(paths: Paths, source: Source, fd: int, found: Found) -> tuple[Output, str | None]:
+def append2(paths: Paths, source: Source, file: Descriptor, found: Found) -> tuple[Output, str | None]:
     """Format 2: read the index, scan what it does not cover, cut a torn tail and nothing else."""
-    size = source.size()
-    frames = read_frames(paths.index, source, size)
+    frames = read_frames(paths.index, source, True)
+    size = frames.data_size
     flushed, flushed_to = frames.index.count, frames.tally.end
     scan = Scan(source, frames.index, frames.tally, size, True)
     scan.run()
-    for start, end in scan.damage:
-        warnings.warn(
-            f"{source.path}: bytes {start} to {end} are damaged; they are kept, and the pipe goes on behind them",
-            errors.PipeWarning,
-            stacklevel=5,
-        )
+    for first, last in scan.damage:
+        errors.warn(f"{source.path}: bytes {first} to {last} are damaged; they are kept, and the pipe goes on behind them")
     end = frames.tally.end
     if end < size:
-        disk.truncate(fd, end)
-        disk.sync(fd)
-    whole = frames.complaint is None and frames.whole
+        disk.truncate(file, end)
+        disk.sync(file)
     index_file = disk.open(paths.index, APPEND | os.O_CREAT)
-    output = Output2(source.path, paths.index, fd, index_file, found.id, found.codec > 0, frames.index, frames.tally)
-    if whole:
+    output = Output2(source.path, paths.index, file, index_file, found.id, found.codec > 0, frames.index, frames.tally)
+    if frames.complaint is None and frames.whole:
         output.go_on(frames.size, frames.count, frames.loose, flushed, flushed_to, frames.closed)
     else:
         output.rewrite_index(False)
@@ -249,21 +241,14 @@ def finish_replacement(paths: Paths) -> None:
             return
 
 
-def begin_replacement(paths: Paths) -> list[int]:
-    """Take the locks of the pipe that is to be replaced, and clear the place of the new one; returns the descriptors."""
-    guards = []
-    try:
-        for path in paths.existing():
-            guards.append(lock_existing(path))
-        for path in paths.new.existing():
-            fd = lock_existing(path)  # nobody is writing there
-            disk.unlink(path)
-            disk.close(fd)
-        remove([paths.new.index])
-    except BaseException:
-        for fd in guards:
-            disk.close(fd)
-        raise
+def begin_replacement(paths: Paths) -> list[Descriptor]:
+    """Take the locks of the pipe that is to be replaced, and clear the place of the new one; returns the locks."""
+    guards = [lock_existing(path) for path in paths.existing()]
+    for path in paths.new.existing():
+        unfinished = lock_existing(path)  # nobody is writing there
+        disk.unlink(path)
+        unfinished.close()
+    remove([paths.new.index])
     return guards
 
 

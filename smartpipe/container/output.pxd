@@ -1,5 +1,6 @@
 from libc.stdint cimport uint8_t, uint64_t
 
+from smartpipe._platform cimport Descriptor
 from smartpipe.container.encoder cimport Encoder, Encoder2
 from smartpipe.container.index cimport Index
 from smartpipe.container.tally cimport Tally
@@ -12,8 +13,8 @@ cdef class Output:
     cdef readonly str index_path
     cdef readonly int format
     cdef readonly bint compressed
-    cdef int data                  # descriptors
-    cdef int index_file
+    cdef Descriptor data           # with the lock
+    cdef Descriptor index_file
     cdef readonly uint64_t size    # of the data: whole blocks only
     cdef readonly uint64_t index_size
     cdef readonly str failed       # why nothing more is written; None while all is well

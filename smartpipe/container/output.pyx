@@ -31,18 +31,10 @@ cdef object view(Buffer buffer):
 
 
 cdef class Output:
-    def __cinit__(self):
-        self.data = self.index_file = -1
-
-    def __dealloc__(self):
-        self.release()
-
     def release(self):
         """Close the files, and with the data file give the lock back."""
-        for fd in (self.index_file, self.data):
-            if fd >= 0:
-                disk.close(fd)
-        self.index_file = self.data = -1
+        self.index_file.close()
+        self.data.close()
 
     cdef int check_usable(self) except -1:
         if self.failed is not None:
@@ -77,7 +69,7 @@ cdef class Output:
 cdef class Output1(Output):
     """Format 1: an entry of the index before the data of each block."""
 
-    def __init__(self, str data_path, str index_path, int data, int index_file, index, uint64_t size,
+    def __init__(self, str data_path, str index_path, Descriptor data, Descriptor index_file, index, uint64_t size,
                  uint64_t index_size, uint64_t raw_size):
         self.format = 1
         self.compressed = data_path.endswith(".datz")
@@ -137,7 +129,7 @@ cdef class Output1(Output):
 cdef class Output2(Output):
     """Format 2: records, and frames of the index that follow them."""
 
-    def __init__(self, str data_path, str index_path, int data, int index_file, uint64_t id, bint compressed, index,
+    def __init__(self, str data_path, str index_path, Descriptor data, Descriptor index_file, uint64_t id, bint compressed, index,
                  tally):
         self.format = 2
         self.compressed = compressed
@@ -271,17 +263,17 @@ cdef class Output2(Output):
         cdef Buffer header = header_bytes(self.id, self.index), frame
         path = self.index_path + ".tmp"
         frame = frame_bytes(self.id, self.index, self.tally, 0, SP_FILE_HEADER, header.size, True, closed)
-        fd = disk.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC)
+        file = disk.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC)
         try:
-            disk.write(fd, view(header))
-            disk.write(fd, view(frame))
-            disk.sync(fd)
+            disk.write(file, view(header))
+            disk.write(file, view(frame))
+            disk.sync(file)
             disk.rename(path, self.index_path)
         except BaseException:
-            disk.close(fd)
+            file.close()
             raise
-        disk.close(self.index_file)
-        self.index_file = fd
+        self.index_file.close()
+        self.index_file = file
         self.index_size = header.size + frame.size
         self.frames = 1
         self.loose = 0

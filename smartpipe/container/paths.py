@@ -17,7 +17,7 @@ class Paths(NamedTuple):
     data: str | None
 
     @property
-    def index(self) -> str:
+    def index(self) -> str:  # type: ignore[override]  # nobody asks these paths for tuple.index
         return self.prefix + ".idx"
 
     def data_path(self, compressed: bool) -> str:

@@ -66,6 +66,7 @@ cdef class Reader:
         except OSError as error:
             path = error.filename or paths.prefix
             raise errors.StorageError(error.strerror, path=path, number=error.errno) from error
+        self.layout.warn()
         self.closed = False
         self.path = paths.prefix
         self.index_path = paths.index
@@ -242,7 +243,7 @@ cdef class Reader:
         for part in range(1, n + 1):
             stop = self.stop if part == n else self.first_at(begin + (end - begin) * part // n)
             if stop > start:
-                parts.append(Split(self.data_path, self.layout.source.id, start, stop))
+                parts.append(Split(os.path.abspath(self.data_path), self.layout.source.id, start, stop))
                 start = stop
         return parts
 
@@ -336,6 +337,7 @@ cdef class Items:
     cdef uint64_t careful          # up to here blocks are read one at a time, as one of them is damaged
     cdef Block last
     cdef Block before
+    cdef bint running
 
     def __iter__(self):
         return self
@@ -347,37 +349,57 @@ cdef class Items:
 
     def __next__(self):
         cdef Block block
-        self.reader.check_open()
-        # The caller's loop variable still holds the last block; the one before it lives on only where it is kept.
+        if self.running:
+            raise ValueError("the iterator is used by another thread at this moment; give each thread its own")
+        self.running = True
+        try:
+            self.reader.check_open()
+            # The caller's loop variable still holds the last block; the one before it lives on only where somebody
+            # keeps it.
+            if self.before is not None and Py_REFCNT(<PyObject *>self.before) > 1:
+                self.before.detach()
+            self.before = self.last
+            self.last = None
+            if self.at == len(self.batch.blocks):
+                self.fill()
+            block = self.batch.blocks[self.at]
+            self.batch.blocks[self.at] = None
+            self.at += 1
+            self.number += 1
+            self.last = block
+        finally:
+            self.running = False
+        return block.key, block
+
+    def __del__(self):
+        self.leave()
+
+    def leave(self):
+        """At the end: what somebody keeps keeps no neighbours."""
+        self.batch.blocks.clear()
+        self.at = 0
         if self.before is not None and Py_REFCNT(<PyObject *>self.before) > 1:
             self.before.detach()
-        self.before = self.last
-        self.last = None
-        if self.at == len(self.batch.blocks):
-            self.fill()
-        block = self.batch.blocks[self.at]
-        self.batch.blocks[self.at] = None
-        self.at += 1
-        self.number += 1
-        self.last = block
-        return block.key, block
+        if self.last is not None and Py_REFCNT(<PyObject *>self.last) > 1:
+            self.last.detach()
+        self.before = self.last = None
 
     def fill(self):
         cdef Layout layout = self.reader.layout
-        if self.number >= self.reader.stop:
-            self.batch.blocks.clear()
-            self.at = 0
-            raise StopIteration
-        stop = self.reader.stop if self.number >= self.careful else self.number + 1
-        try:
-            layout.fill(self.batch, self.number, stop, self.select)
-        except errors.SmartPipeError:
-            self.at = 0
-            self.batch.blocks.clear()
-            if self.batch.next <= self.number + 1:
-                self.number += 1
-                raise
-            # Give the good ones before the damaged one first.
-            self.careful = self.batch.next
-            layout.fill(self.batch, self.number, self.number + 1, self.select)
-        self.at = 0
+        cdef bint single
+        while self.number < self.reader.stop:
+            # A batch with a damaged block is read again one by one, so that the good ones before it come first.
+            single = self.number < self.careful
+            try:
+                layout.fill(self.batch, self.number, self.number + 1 if single else self.reader.stop, self.select)
+                self.at = 0
+                return
+            except errors.SmartPipeError:
+                self.batch.blocks.clear()
+                self.at = 0
+                if self.batch.next <= self.number + 1:
+                    self.number += 1
+                    raise
+                self.careful = self.batch.next
+        self.leave()
+        raise StopIteration

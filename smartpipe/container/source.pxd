@@ -1,6 +1,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from smartpipe._codec cimport Buffer, Inflater
+from smartpipe._platform cimport Descriptor
 
 
 cdef struct Task:
@@ -23,7 +24,7 @@ cdef class Source:
     cdef readonly uint64_t id
     cdef readonly uint64_t read_bytes
     cdef readonly uint64_t inflated_bytes
-    cdef int fd
+    cdef Descriptor file
     cdef int users
     cdef bint closed
     cdef list inflaters

@@ -14,17 +14,12 @@ from smartpipe import errors
 
 
 cdef class Source:
-    def __init__(self, str path, int fd, uint64_t id, uint64_t limit):
+    def __init__(self, str path, Descriptor file, uint64_t id, uint64_t limit):
         self.path = path
-        self.fd = fd
+        self.file = file
         self.id = id
         self.limit = limit
         self.inflaters = []
-
-    def __dealloc__(self):
-        # The last reference: nobody reads any more.
-        if not self.closed and self.fd >= 0:
-            os.close(self.fd)
 
     def close(self):
         """Close the file as soon as no other thread is reading from it."""
@@ -32,13 +27,13 @@ cdef class Source:
             self.closed = True
             self.inflaters.clear()
             if self.users == 0:
-                os.close(self.fd)
+                self.file.close()
 
     def size(self):
         """Return the size of the file in bytes."""
         self.enter()
         try:
-            return os.fstat(self.fd).st_size
+            return self.file.size()
         finally:
             self.leave()
 
@@ -60,14 +55,14 @@ cdef class Source:
     def leave(self):
         self.users -= 1
         if self.closed and self.users == 0:
-            os.close(self.fd)
+            self.file.close()
 
     cdef size_t read_some(self, uint64_t offset, size_t n, uint8_t *to) except? 0:
         cdef int64_t got
         self.enter()
         try:
             with nogil:
-                got = read_at(self.fd, to, n, offset)
+                got = read_at(self.file.number, to, n, offset)
         finally:
             self.leave()
         if got < 0:

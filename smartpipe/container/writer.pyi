@@ -1,11 +1,14 @@
 import os
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Literal, NoReturn, TypeVar
+from typing import Literal, TypeVar
 
 from typing_extensions import Buffer, Self, disjoint_base
 
+from smartpipe.container.headers import CODECS as CODECS
+from smartpipe.container.paths import EXTENSIONS as EXTENSIONS
 from smartpipe.container.paths import Paths
+from smartpipe.container.reader import MAX_BLOCK_SIZE as MAX_BLOCK_SIZE
 from smartpipe.container.reader import Reader
 
 _Key = TypeVar("_Key", bound=Buffer)
@@ -50,11 +53,10 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
     def __len__(self) -> int: ...
-    def __contains__(self, key: Buffer) -> bool: ...
+    def __contains__(self, key: Buffer, /) -> bool: ...
 
 @disjoint_base
 class BlockWriter:
-    def __init__(self) -> NoReturn: ...
     @property
     def key(self) -> bytes: ...
     def append(self, key: Buffer, value: Buffer) -> None: ...

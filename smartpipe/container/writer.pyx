@@ -1,5 +1,6 @@
 """Writing a pipe."""
 
+import os
 import threading
 import warnings
 
@@ -11,10 +12,9 @@ from smartpipe.container.encoder cimport Encoder, Encoder1, Encoder2
 from smartpipe.container.output cimport Output, Output2
 
 from smartpipe import errors
-from smartpipe._platform import disk
 from smartpipe.container import opening
 from smartpipe.container.headers import CODECS
-from smartpipe.container.paths import EXTENSIONS, paths_of
+from smartpipe.container.paths import EXTENSIONS, missing, paths_of
 from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader, check_limit
 
 
@@ -36,7 +36,7 @@ cdef class Writer:
     cdef Output output
     cdef object lock
     cdef object paths
-    cdef list guards               # descriptors with the locks of the pipe that is replaced
+    cdef list guards               # locks of the pipe that is replaced
     cdef bint replacing
     cdef bint fresh                # no pipe was here before
     cdef uint64_t limit
@@ -54,7 +54,8 @@ cdef class Writer:
         self.encoders = []
         self.guards = []
         self.open_keys = set()
-        self.paths = paths_of(path)
+        # Absolute, as the files are named again on close, perhaps from another folder.
+        self.paths = paths_of(os.path.abspath(os.fsdecode(path)))
         self.limit = check_limit(max_block_size)
         if format not in (None, 1, 2):
             raise ValueError(f"format is {format!r}, not 1 or 2")
@@ -71,6 +72,8 @@ cdef class Writer:
                 self.write_metadata(pairs)
         except BaseException as error:
             self.release()
+            if self.fresh:
+                opening.remove([self.output.index_path, self.output.data_path])
             if isinstance(error, OSError) and not isinstance(error, errors.SmartPipeError):
                 path = error.filename or self.path
                 raise errors.StorageError(error.strerror, path=path, number=error.errno) from error
@@ -84,13 +87,20 @@ cdef class Writer:
                 self.output, self.recovered = opening.append(self.paths, existing, asked)
                 if self.recovered is not None:
                     self.recovered = f"cut off: {self.recovered}"
-                    warnings.warn(f"{existing}: {self.recovered}", errors.PipeWarning, stacklevel=4)
+                    errors.warn(f"{existing}: {self.recovered}")
                 if has_metadata and self.output.format == 1:
                     raise ValueError("format 1 has no metadata")
                 return
+            if self.paths.existing():
+                raise ValueError(f"{self.paths.data} is not there, and {self.paths.existing()[0]} is: name the pipe "
+                                 f"{self.path}")
+            if os.path.exists(self.paths.index):
+                raise missing(self.paths)
         if has_metadata and asked.format == 1:
             raise ValueError("format 1 has no metadata")
         present = self.paths.existing()
+        if mode == "x" and os.path.exists(self.paths.index):
+            present.append(self.paths.index)
         if mode == "x" and present:
             raise errors.PipeExistsError(f"there is a pipe already: {present[0]}", path=self.path)
         if mode == "w" and present:
@@ -274,14 +284,19 @@ cdef class Writer:
         self.current = None
         if self.output is not None:
             self.output.release()
-        for fd in self.guards:
-            disk.close(fd)
+        for guard in self.guards:
+            guard.close()
         self.guards.clear()
 
     cdef int check_open(self) except -1:
         if self.closed:
             raise errors.ClosedError("the pipe was closed", path=self.path)
         return 0
+
+    def __del__(self):
+        if not self.closed:
+            warnings.warn(f"a writer was not closed: {self.path}", ResourceWarning, source=self)
+            self.release()
 
     def __enter__(self):
         self.check_open()
