@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from bench.corpus import RESULTS, Corpus, pydoc_folder
+from bench.machine import describe
 from bench.stores import Stores
 
 # Rounds, pages and small blocks of a full run and of a quick one.
-FULL = 7, 1000, 20_000
+FULL = 9, 1000, 20_000
 QUICK = 3, 150, 2_000
 
 
@@ -41,6 +42,10 @@ def turn(item: pytest.Item) -> tuple[bool, str, str, str, int]:
     if case is None:
         return True, "", item.name.split("[")[0], "", parameters["round"]
     return True, case.data, case.codec, case.workload, parameters["round"]
+
+
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, object]) -> None:
+    machine_info["bench"] = describe(config.getoption("stores"))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@
 #include "status.h"
 
 static const uint8_t INDEX_MAGIC[8] = {0x89, 'S', 'P', 'I', '\r', '\n', 0x1a, '\n'};
-static const uint8_t FRAME_MAGIC[4] = {0xf1, 'S', 'p', 'f'};
+static const uint8_t FRAME_MAGIC[4] = {0xf1, 'S', 'P', 'f'};
 
 static int all_zero(const uint8_t *p, size_t n) {
     while (n > 0)

@@ -5,7 +5,7 @@
 #include "status.h"
 
 static const uint8_t FILE_MAGIC[8] = {0x89, 'S', 'P', '2', '\r', '\n', 0x1a, '\n'};
-static const uint8_t RECORD_MAGIC[4] = {0xf1, 'S', 'p', 'r'};
+static const uint8_t RECORD_MAGIC[4] = {0xf1, 'S', 'P', 'r'};
 
 void sp_file_encode(const sp_file *file, sp_crc32 crc32, uint8_t out[SP_FILE_HEADER]) {
     memset(out, 0, SP_FILE_HEADER);

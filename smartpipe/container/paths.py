@@ -27,6 +27,10 @@ class Paths(NamedTuple):
         """Return the data files that exist, `.dat` first."""
         return [self.prefix + extension for extension in EXTENSIONS if os.path.isfile(self.prefix + extension)]
 
+    def absolute(self) -> Paths:
+        """Return the same files named from the root, so that they stay the same when the working folder changes."""
+        return Paths(os.path.abspath(self.prefix), None if self.data is None else os.path.abspath(self.data))
+
     @property
     def new(self) -> Paths:
         """Where a pipe that replaces this one is written."""

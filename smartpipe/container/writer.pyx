@@ -55,7 +55,7 @@ cdef class Writer:
         self.guards = []
         self.open_keys = set()
         # Absolute, as the files are named again on close, perhaps from another folder.
-        self.paths = paths_of(os.path.abspath(os.fsdecode(path)))
+        self.paths = paths_of(path).absolute()
         self.limit = check_limit(max_block_size)
         if format not in (None, 1, 2):
             raise ValueError(f"format is {format!r}, not 1 or 2")

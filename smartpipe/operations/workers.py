@@ -21,7 +21,7 @@ Begin = Callable[[int], object]
 """Called with the number of what is worked on next, so that it can be named if the process dies of it."""
 Work = Callable[[Task, Begin], Iterator[Result]]
 
-START = "fork" if sys.platform == "linux" else "spawn"
+START = "spawn" if sys.platform == "darwin" else "fork"
 """Forked processes can run functions that can not be pickled. On macOS the system's libraries do not survive a fork."""
 AHEAD = 16 << 20
 """Bytes of results for each process that wait for their turn; with more of them only the process whose turn it is gets on."""
@@ -34,10 +34,10 @@ END = b""
 class WorkerDied(Exception):
     """A process ended before it was told to."""
 
-    def __init__(self, context: object, number: int, how: str) -> None:
+    def __init__(self, context: Any, number: int, how: str) -> None:
         super().__init__(how)
         self.context = context
-        """What the task was given out with."""
+        """What its task was given out with."""
         self.number = number
         """What the process last told that it begins; -1 if nothing of its task."""
         self.how = how

@@ -438,12 +438,24 @@ def test_an_index_without_data(prefix: str) -> None:
 
 
 @every_kind
-@pytest.mark.parametrize("mode", ["w", "a"])
+def test_an_index_without_data_is_not_overwritten_by_chance(kind: Kind, prefix: str) -> None:
+    # Perhaps the data is only elsewhere, and in format 1 the keys are nowhere but here.
+    plant(prefix, SMALL, kind)
+    kind.data(prefix).unlink()
+    before = files(prefix)
+    with pytest.raises(smartpipe.PipeNotFoundError, match="index"):
+        smartpipe.open(prefix, "a", **kind.options)
+    with pytest.raises(smartpipe.PipeExistsError, match=r"pipe\.idx"):
+        smartpipe.open(prefix, "x", **kind.options)
+    assert files(prefix) == before
+
+
+@every_kind
 @pytest.mark.parametrize("old", KINDS, ids=str)
-def test_writing_where_an_index_without_data_is(kind: Kind, mode: Any, old: Kind, prefix: str) -> None:
+def test_w_where_an_index_without_data_is(kind: Kind, old: Kind, prefix: str) -> None:
     plant(prefix, SMALL, old)
     old.data(prefix).unlink()
-    with smartpipe.open(prefix, mode, **kind.options) as pipe:
+    with smartpipe.open(prefix, "w", **kind.options) as pipe:
         pipe.write(b"a", {b"k": b"v"})
     assert read(prefix) == [(b"a", [(b"k", b"v")])]
 

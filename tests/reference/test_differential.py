@@ -76,27 +76,27 @@ def check_reader(prefix: Path, blocks: Blocks) -> None:
         assert len(pipe) == len(blocks)
         assert list(pipe) == list(pipe.keys()) == [key for key, _ in blocks]
         assert [(key, list(block)) for key, block in pipe.items()] == blocks
-        found = dict(pipe.get_many([*absent(blocks), *reversed(list(pipe))]))
+        many = pipe.get_many([*absent(blocks), *reversed(list(pipe))])
+        found = {key: None if block is None else list(block) for key, block in many}
+        assert found == {**dict(blocks), **dict.fromkeys(absent(blocks))}
         for key, pairs in blocks:
             assert key in pipe
-            assert list(found[key]) == pairs
             block = pipe[key]
             assert block.keys() == [name for name, _ in pairs]
             assert block.sizes() == [(name, len(value)) for name, value in pairs]
-            for name, value in reversed(pairs):
-                assert block.getall(name) == [other for same, other in pairs if same == name]
-                assert value in block.getall(name)
+            for number, (name, value) in reversed(list(enumerate(pairs))):
+                same = [other for other_name, other in pairs if other_name == name]
+                assert (block[name], block.getall(name), block[number]) == (same[0], same, (name, value))
         for key in absent(blocks):
             assert key not in pipe
             assert pipe.get(key) is None
-            assert found[key] is None
         for select in ([], [b"raw"], [b"log", b""]):
             selected = [(key, [pair for pair in pairs if pair[0] in select]) for key, pairs in blocks]
             assert [(key, list(block)) for key, block in pipe.items(select=select)] == selected
     with smartpipe.open(prefix) as pipe:
         pulled = []
-        while (key := pipe.get_next_block_key()) is not None:
-            pulled.append((key, list(pipe.pull_block())))
+        while (next_key := pipe.get_next_block_key()) is not None:
+            pulled.append((next_key, list(pipe.pull_block())))
         assert pulled == blocks
 
 

@@ -27,7 +27,7 @@ def opening(split: smartpipe.Split) -> None:
     smartpipe.open("crawl", compress=True)  # type: ignore[call-overload]
     smartpipe.open("crawl", "w", compress="lzma")  # type: ignore[call-overload]
     smartpipe.open("crawl", "w", format=3)  # type: ignore[call-overload]
-    smartpipe.open("crawl", "w", metadata={"by": "me"})  # type: ignore[dict-item]
+    smartpipe.open("crawl", "w", metadata={"by": "me"})  # type: ignore[call-overload]
     smartpipe.open(split, "w")  # type: ignore[call-overload]
 
 
@@ -49,7 +49,7 @@ def reading(reader: smartpipe.Reader) -> None:
     assert_type(reader.metadata, dict[bytes, bytes])
     assert_type(reader.stats(), dict[str, int])
     smartpipe.open("copy", "w", format=reader.format)
-    "https://a" in reader  # type: ignore[operator]
+    assert "https://a" in reader  # type: ignore[operator]
     reader["https://a"]  # type: ignore[index]
     reader.items(select=b"raw")  # type: ignore[arg-type]
     reader.items(select=["raw"])  # type: ignore[list-item]
@@ -78,7 +78,7 @@ def writing(writer: smartpipe.Writer, block: smartpipe.Block, pairs: Mapping[byt
     with writer as same:
         assert_type(same, smartpipe.Writer)
     writer.write(b"a", {b"raw": b"<html>"})
-    writer.write(bytearray(b"b"), {b"raw": array("d"), memoryview(b"log"): b"ok"})
+    writer.write(bytearray(b"b"), {b"raw": array("d"), b"log": b"ok"})
     writer.write(b"c", [(b"raw", b"<html>"), (bytearray(b"log"), memoryview(b"ok"))])
     writer.write(b"d", ((b"%d" % number, b"") for number in range(3)))
     writer.write(b"e", block)
@@ -88,8 +88,8 @@ def writing(writer: smartpipe.Writer, block: smartpipe.Block, pairs: Mapping[byt
         step.append(b"raw", b"<html>")
     assert_type(writer.recovered, str | None)
     assert_type(writer.format, Literal[1, 2])
-    writer.write("a", {})  # type: ignore[arg-type]
-    writer.write(b"a", {"raw": b""})  # type: ignore[type-var, dict-item]
+    writer.write("a", {})  # type: ignore[call-overload]
+    writer.write(b"a", {"raw": b""})  # type: ignore[type-var]
     writer.write(b"a", [(b"raw", "<html>")])  # type: ignore[list-item]
     writer.append(b"raw", 1)  # type: ignore[arg-type]
 
