@@ -144,4 +144,4 @@ def warn(message: str) -> None:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
         frame = frame.f_back
         level += 1
-    warnings.warn(message, PipeWarning, stacklevel=level - 1)
+    warnings.warn(message, PipeWarning, stacklevel=level)

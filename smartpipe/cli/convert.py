@@ -33,7 +33,8 @@ def convert(src: str, dst: str, options: dict[str, Any]) -> None:
 def concat(sources: tuple[str, ...], dst: str, options: dict[str, Any]) -> None:
     """Join pipes.
 
-    The blocks of all pipes SRC, one pipe after another, are written to the new pipe DST. Without options DST is of format 2 and has the codec of the first SRC. No block key may be in two of them.
+    The blocks of all pipes SRC, one pipe after another, are written to the new pipe DST. Without options DST is of
+    format 2 and has the codec of the first SRC. No block key may be in two of them.
     """
     with bar("concat") as progress:
         counts = smartpipe.concat(sources, dst, progress=progress, **options)

@@ -19,8 +19,9 @@ from smartpipe.cli.keys import show
 def diff(context: click.Context, first: str, second: str, as_json: bool) -> None:
     """Compare the blocks and values of two pipes.
 
-    A line for each difference: what, block, pair key, sizes, with tabs between. removed: only the first pipe has it; added: only the second; changed: another value; moved: what both
-    have stands in another order from here on. The exit code is 0 when the pipes hold the same, 1 when not.
+    A line for each difference: what, block, pair key, sizes, with tabs between. removed: only the first pipe has
+    it; added: only the second; changed: another value; moved: what both have stands in another order from here on.
+    The exit code is 0 when the pipes hold the same, 1 when not.
     """
     found = False
     with bar("diff", printing=True) as progress:

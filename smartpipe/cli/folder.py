@@ -18,7 +18,8 @@ from smartpipe.cli.convert import print_counts
 def extract(pipe: str, folder: str) -> None:
     """Write a pipe as a folder of files.
 
-    Each block becomes a folder in DIR, each of its pairs a file in that. DIR must be empty or not exist. `smartpipe import` makes the same pipe of it again.
+    Each block becomes a folder in DIR, each of its pairs a file in that. DIR must be empty or not exist. `smartpipe
+    import` makes the same pipe of it again.
     """
     with bar("extract") as progress:
         counts = smartpipe.extract(pipe, folder, progress=progress)

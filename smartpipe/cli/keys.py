@@ -1,8 +1,8 @@
 r"""Keys and other bytes on a line of text: shown so that they can be typed again.
 
-Printable UTF-8 is shown as it is, but a backslash as `\\`; every other byte as `\xNN`. So a line end, a terminal's control sequence
-or half a character never reaches the screen as such. What is typed with `hex:` in front are the digits of all bytes; a key
-that itself begins so is shown as `\x68ex:...`, and the empty key as `hex:`.
+Printable UTF-8 is shown as it is, but a backslash as `\\`; every other byte as `\xNN`. So a line end, a terminal's
+control sequence or half a character never reaches the screen as such. What is typed with `hex:` in front are the
+digits of all bytes; a key that itself begins so is shown as `\x68ex:...`, and the empty key as `hex:`.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def ls(pipe: str, block: bytes | None, top: bool, long: bool, as_json: bool) -> 
 
 def _blocks(reader: smartpipe.Reader, top: bool, long: bool) -> Iterator[dict[str, Any]]:
     for entry in reader.entries():
-        listed = _entry(entry) if long else {"block": entry.key}
+        listed: dict[str, Any] = _entry(entry) if long else {"block": entry.key}
         if not top:
             # By key and not by items(), which reads values.
             listed["pairs"] = _pairs(reader[entry.key])

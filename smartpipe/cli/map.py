@@ -45,8 +45,9 @@ def map_(
 ) -> None:
     """Run a function over all blocks.
 
-    What it makes of the blocks of pipe SRC is written to the new pipe DST. MODULE is imported as Python does, also from the current folder. FUNCTION gets the key and the block, and returns the
-    pairs of the new block (a mapping or an iterable of pairs of bytes), or None to leave the block out.
+    What it makes of the blocks of pipe SRC is written to the new pipe DST. MODULE is imported as Python does, also
+    from the current folder. FUNCTION gets the key and the block, and returns the pairs of the new block (a mapping
+    or an iterable of pairs of bytes), or None to leave the block out.
     """
     if resume and options["mode"] == "w":
         raise click.UsageError("--resume goes on with DST and --replace begins anew: give one of them")

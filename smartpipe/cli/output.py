@@ -13,7 +13,12 @@ from smartpipe.cli.keys import show
 
 def write(data: bytes) -> None:
     """Write bytes as they are."""
-    _stream().write(data)
+    stream = _stream()
+    try:
+        stream.write(data)
+    except OSError as error:
+        error.filename = "standard output"
+        raise
 
 
 def line(text: str = "") -> None:
@@ -29,7 +34,13 @@ def json_line(value: Any) -> None:
 
 
 def flush() -> None:
-    _stream().flush()
+    """Hand over what was written."""
+    stream = _stream()
+    try:
+        stream.flush()
+    except OSError as error:
+        error.filename = "standard output"
+        raise
 
 
 def is_closed() -> bool:

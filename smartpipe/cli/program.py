@@ -38,7 +38,7 @@ COMPLETION = "_SMARTPIPE_COMPLETE"
 
 
 class Commands(click.Group):
-    """The commands, each imported when it is needed. An underscore is as good as a hyphen: the original had `cat_all`."""
+    """The commands, each imported when it is needed. An underscore is a hyphen too: the original had `cat_all`."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)

@@ -198,7 +198,7 @@ cdef class Block:
     def __getitem__(self, item):
         if isinstance(item, slice):
             return list(self)[item]
-        if isinstance(item, int):
+        if not isinstance(item, (bytes, bytearray)) and hasattr(item, "__index__"):
             return self.pair_at(item)
         value = self.get(item)
         if value is None:

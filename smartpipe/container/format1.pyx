@@ -3,7 +3,7 @@
 from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_ENTRY1, SP_FULL, SP_NONE, SP_OK, SP_STREAM, SP_TOO_LARGE, SP_TRUNCATED, SP_ZLIB, entry1_decode,
+    SP_BLOCK, SP_ENTRY1, SP_FULL, SP_NONE, SP_OK, SP_STREAM, SP_TRUNCATED, SP_ZLIB, entry1_decode,
     most_raw, pairs_check, sp_entry1,
 )
 from smartpipe.container.block cimport Block
@@ -42,6 +42,7 @@ cdef class Format1(Layout):
         last.offset = last.stamp = 0
         while position < n:
             if entry1_decode(p + position, n - position, &found) != SP_OK:
+                self.torn = True
                 self.complaints.append(f"{self.index_path}: the index ends within an entry at offset {position}: "
                                        f"{self.index.count} blocks are listed before it")
                 break
@@ -75,6 +76,9 @@ cdef class Format1(Layout):
         if number + 1 < self.index.count:
             self.index.entry(number + 1, &next)
             end = next.offset
+        elif self.torn and not self.compressed:
+            raise errors.CorruptError("where it ends is not known: the index ends within the entry of the next block",
+                                      path=self.source.path, block=self.index.key(number, entry), offset=entry.offset)
         if end > self.size or entry.offset > end:
             raise errors.TruncatedError(
                 f"the index lists it from {entry.offset} to {max(end, entry.offset)}, the file has {self.size} bytes",
@@ -159,7 +163,8 @@ cdef class Format1(Layout):
                 room *= 2
                 continue
             if task.status == SP_FULL:
-                task.status = SP_TOO_LARGE
+                raise errors.BlockTooLargeError(f"more bytes than max_block_size, {limit}", path=self.source.path,
+                                                block=key, offset=offset)
             if task.status != SP_OK:
                 raise self.source.failure(task.status, "the compressed block", key, offset)
             out.size = task.raw

@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from smartpipe._codec cimport (
-    SP_KEY, SP_OK, SP_RECORD_HEADER, SP_SIZES, record_decode, sp_cursor, sp_entry, sp_key_position, sp_lead_size,
+    SP_BLOCK, SP_KEY, SP_METADATA, SP_OK, SP_RECORD_HEADER, SP_SIZES, record_decode, sp_cursor, sp_entry, sp_key_position, sp_lead_size,
     sp_pair, sp_record,
 )
 from smartpipe.container.block cimport Block
@@ -72,7 +72,7 @@ cdef class Format2(Layout):
             raise self.source.failure(status, "the metadata record", None, self.tally.metadata)
         memory.size = 0
         self.source.read_into(self.tally.metadata, record.size, memory.extend(record.size), None)
-        block = self.open_block(memory.data, record.size, self.tally.metadata, record.size, memory, None)
+        block = self.open_block(memory.data, record.size, self.tally.metadata, record.size, memory, None, SP_METADATA)
         return dict(block)
 
     cdef int extent(self, uint64_t number, sp_entry *entry, uint64_t *stored) except -1:
@@ -87,13 +87,16 @@ cdef class Format2(Layout):
         return 0
 
     cdef Block open_block(self, const uint8_t *record, size_t present, uint64_t offset, uint64_t size, Buffer memory,
-                          bytes key):
+                          bytes key, int kind):
         """The record that begins at a pointer, of which `present` bytes are there, as a block with its head closed."""
         cdef Block block
         cdef sp_record header
         cdef int status = record_decode(record, present, self.source.id, offset, &header)
         if status == SP_OK and (header.size != size or sp_lead_size(&header) > present):
             status = SP_SIZES
+        if status == SP_OK and header.kind != kind:
+            raise errors.CorruptError(f"a record of kind {header.kind}, where one of kind {kind} was listed",
+                                      path=self.source.path, block=key, offset=offset)
         if status != SP_OK:
             raise self.source.failure(status, "the header of the record", key, offset)
         block = Block.__new__(Block)
@@ -114,7 +117,7 @@ cdef class Format2(Layout):
         present = entry.size if entry.size <= WHOLE else entry.lead
         memory.reserve(present)
         self.source.read_into(entry.offset, present, memory.extend(present), key)
-        return self.open_block(memory.data, present, entry.offset, entry.size, memory, key)
+        return self.open_block(memory.data, present, entry.offset, entry.size, memory, key, SP_BLOCK)
 
     cdef int fill(self, Batch batch, uint64_t number, uint64_t stop, frozenset select) except -1:
         cdef Buffer stored = batch.idle(batch.stored)
@@ -145,7 +148,7 @@ cdef class Format2(Layout):
         batch.next = number
         self.source.read_into(begin, end - begin, stored.extend(end - begin), None)
         for offset, size in places:
-            block = self.open_block(stored.data + (<uint64_t>offset - begin), size, offset, size, stored, None)
+            block = self.open_block(stored.data + (<uint64_t>offset - begin), size, offset, size, stored, None, SP_BLOCK)
             block.select = select
             blocks.append(block)
         self.inflate_heads(blocks, batch.tasks, batch.idle(batch.heads))

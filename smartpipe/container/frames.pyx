@@ -7,7 +7,7 @@ from libc.string cimport memcpy, memset
 
 from smartpipe._codec cimport (
     SP_FRAME_CLOSED, SP_FRAME_HEADER, SP_HASH_KEY, SP_INDEX_HEADER, SP_OK, SP_RECORD_HEADER, frame_decode,
-    frame_encode, index_decode, index_encode, record_decode, sp_entry, sp_frame, sp_frame_sums, sp_index, sp_load32, sp_record,
+    frame_encode, index_decode, index_encode, record_decode, sp_entry, sp_frame, sp_frame_sums, sp_index, sp_record,
     sums_encode, words,
 )
 from smartpipe.container.index cimport Mapped
@@ -22,6 +22,7 @@ cdef class Frames:
     def __init__(self):
         self.index = Index()
         self.tally = Tally()
+        self.covered = self.tally.end
 
 
 def read_frames(str path, Source source, bint check):
@@ -47,7 +48,7 @@ def read_frames(str path, Source source, bint check):
         frames.complaint = "the index is empty"
         return frames
     take(frames, path, mapped, size, source, check)
-    if frames.tally.end > source_start and not same_history(frames, source):
+    if frames.tally.end > source_start and not same_history(frames, source, frames.tally.end > frames.covered):
         return without_index(frames, "the index belongs to another history of this data")
     return frames
 
@@ -76,48 +77,78 @@ cdef int take(Frames frames, str path, Mapped mapped, uint64_t size, Source sour
         frames.complaint = "the index is stale: it belongs to another data file"
         return 0
     frames.index = Index(header.hash_key[:SP_HASH_KEY])
+    frames.size = SP_INDEX_HEADER
     while offset < size:
         status = frame_decode(p + offset, size - offset, source.id, offset, &frame)
         if status != SP_OK:
             frames.complaint = f"the index is damaged at offset {offset}: {words(status)}"
             break
-        if frame.start != tally.end:
-            frames.complaint = (f"the frame at offset {offset} of the index covers the data from {frame.start}, "
-                                f"not {tally.end}")
-            break
-        if frame.to > frames.data_size:
-            if frames.data_size < frame.synced or frame.flags & SP_FRAME_CLOSED:
-                raise errors.TruncatedError(f"the file has {frames.data_size} bytes, its index covers {frame.to}",
-                                            path=source.path, offset=frames.data_size)
-            frames.complaint = f"the index covers {frame.to} bytes of data, of which {frames.data_size} are there"
-            break
-        try:
-            if frame.slots > 0 or frame.entries == 0:
-                frames.index.map_frame(mapped, offset, &frame, check)
-            else:
-                frames.index.copy_frame(mapped, offset, &frame)
-                frames.loose += frame.entries
-        except DamagedIndex as damage:
-            frames.complaint = f"the index is damaged in the frame at offset {offset}: {damage}"
-            break
-        tally.end = frame.to
+        if frame.to > frames.data_size and (frame.flags & SP_FRAME_CLOSED or frames.data_size < frame.synced):
+            raise errors.TruncatedError(f"the file has {frames.data_size} bytes, its index covers {frame.to}",
+                                        path=source.path, offset=frames.data_size)
         tally.synced = max(tally.synced, frame.synced)
-        tally.blocks = frame.blocks
-        tally.pairs = frame.pairs
-        tally.raw = frame.raw
-        tally.stamp = frame.stamp
-        tally.metadata = frame.metadata
-        tally.last_crc = frame.last_crc
-        frames.closed = frame.flags & SP_FRAME_CLOSED
-        frames.count += 1
+        if frames.complaint is None:
+            take_frame(frames, mapped, offset, &frame, check)
         offset += frame.size
-    frames.size = offset
-    frames.whole = offset == size
+        if frames.complaint is None:
+            frames.size = offset
+    frames.whole = frames.complaint is None
     return 0
 
 
-cdef bint same_history(Frames frames, Source source) except -1:
-    """Whether the last record that the index knows is the one that lies in the data; notes its place and ordinal."""
+cdef int take_frame(Frames frames, Mapped mapped, uint64_t offset, sp_frame *frame, bint check) except -1:
+    """Take over a frame; where it can not be used, or not all of it, there is a complaint, and it was the last."""
+    cdef Tally tally = frames.tally
+    if frame.start != tally.end:
+        frames.complaint = (f"the frame at offset {offset} of the index covers the data from {frame.start}, "
+                            f"not {tally.end}")
+        return 0
+    try:
+        if frame.to > frames.data_size:
+            # The power failed before all of the data arrived.
+            frames.complaint = f"the index covers {frame.to} bytes of data, of which {frames.data_size} are there"
+            frames.index.copy_frame(mapped, offset, frame, frames.data_size)
+            return count_copied(frames)
+        if frame.slots > 0 or frame.entries == 0:
+            frames.index.map_frame(mapped, offset, frame, check)
+        else:
+            frames.index.copy_frame(mapped, offset, frame, frames.data_size)
+            frames.loose += frame.entries
+    except DamagedIndex as damage:
+        frames.complaint = f"the index is damaged in the frame at offset {offset}: {damage.args[0]}"
+        return 0
+    tally.end = frames.covered = frame.to
+    tally.blocks = frame.blocks
+    tally.pairs = frame.pairs
+    tally.raw = frame.raw
+    tally.stamp = frame.stamp
+    tally.metadata = frame.metadata
+    tally.last_crc = frame.last_crc
+    frames.closed = frame.flags & SP_FRAME_CLOSED
+    frames.count += 1
+    return 0
+
+
+cdef int count_copied(Frames frames) except -1:
+    """Count the blocks of a frame of which only some were copied into the tally; the next scan begins behind them."""
+    cdef Tally tally = frames.tally
+    cdef uint64_t number
+    cdef sp_entry entry
+    for number in range(tally.blocks, frames.index.count):
+        frames.index.entry(number, &entry)
+        tally.blocks += 1
+        tally.pairs += entry.pairs
+        tally.raw += entry.raw
+        tally.stamp = max(tally.stamp, entry.stamp)
+        tally.end = entry.offset + entry.size
+    return 0
+
+
+cdef bint same_history(Frames frames, Source source, bint partial) except -1:
+    """Whether the last record that the index knows is the one that lies in the data; notes its place and ordinal.
+
+    Of a frame that was taken in part, the crc of that record is not known and taken from the data.
+    """
     cdef Tally tally = frames.tally
     cdef sp_entry entry
     cdef sp_record record
@@ -132,11 +163,14 @@ cdef bint same_history(Frames frames, Source source) except -1:
     if tally.last == 0:
         return False
     header = source.read(tally.last, SP_RECORD_HEADER)
-    if len(header) < SP_RECORD_HEADER or sp_load32(<const uint8_t *>header + 4) != tally.last_crc:
-        return False
-    # Of a record that was damaged since, the ordinal is a guess; it only serves to count what is lost.
-    good = record_decode(header, len(header), source.id, tally.last, &record) == SP_OK
-    tally.ordinal = (record.ordinal if good else tally.blocks) + 1
+    # Only a good header with another crc shows another history. A bad one is damage, which is no reason to forget where
+    # the blocks are; its ordinal is then a guess, which only serves to count what is lost.
+    tally.ordinal = tally.blocks + 1
+    if record_decode(header, len(header), source.id, tally.last, &record) == SP_OK:
+        tally.ordinal = <uint64_t>record.ordinal + 1
+        if partial:
+            tally.last_crc = record.crc
+        return record.crc == tally.last_crc
     return True
 
 

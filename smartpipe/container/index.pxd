@@ -33,5 +33,5 @@ cdef class Index:
     cdef int entry(self, uint64_t number, sp_entry *entry) except -1
     cdef bytes key(self, uint64_t number, sp_entry *entry)
     cdef int map_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame, bint checked) except -1
-    cdef int copy_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame) except -1
+    cdef int copy_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame, uint64_t data_size) except -1
     cdef Buffer frame_body(self, uint64_t first, uint64_t slot_count, uint64_t *key_bytes)

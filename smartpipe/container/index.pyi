@@ -1,6 +1,8 @@
 from typing_extensions import Buffer, disjoint_base
 
-class DamagedIndex(Exception): ...
+from smartpipe.errors import CorruptError
+
+class DamagedIndex(CorruptError): ...
 
 @disjoint_base
 class Mapped:

@@ -162,15 +162,15 @@ cdef class Index:
         self.count += frame.entries
         return 0
 
-    cdef int copy_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame) except -1:
-        """Take over the entries of a frame without a table, all of them or, where the frame is damaged, none."""
+    cdef int copy_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame, uint64_t data_size) except -1:
+        """Take over the entries of a frame whose records lie in the first data_size bytes; where it is damaged, none."""
         cdef Run run = Run()
         cdef sp_entry entry
         cdef uint64_t number, body = sp_frame_body(frame)
         run.c.sums = <uint8_t *>mapped.view.buf + offset + SP_FRAME_HEADER
         run.c.body = run.c.sums + sp_frame_sums(body)
         run.c.entries = run.c.body
-        run.c.keys = run.c.entries + SP_ENTRY * frame.entries + 8 * frame.dictionaries
+        run.c.keys = run.c.entries + SP_ENTRY * frame.entries + 8 * frame.dictionaries + SP_SLOT * frame.slots
         run.c.count = frame.entries
         run.c.key_bytes = frame.key_bytes
         run.checked = Buffer()
@@ -181,6 +181,8 @@ cdef class Index:
             check(run_entry(&run.c, number, &entry))
         for number in range(frame.entries):
             check(run_entry(&run.c, number, &entry))
+            if entry.offset > data_size or entry.size > data_size - entry.offset:
+                break
             self.add(&entry, run.c.keys + entry.key)
         return 0
 

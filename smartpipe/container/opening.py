@@ -141,7 +141,8 @@ def create(paths: Paths, asked: Asked) -> Output:
 
 def begin(paths: Paths, data_path: str, file: Descriptor, format: int) -> Output:
     """Make an empty pipe of the empty data file, with a new index."""
-    index_file = disk.open(paths.index, APPEND | os.O_CREAT | os.O_TRUNC)
+    remove([paths.index])  # not cut: a reader may have mapped it
+    index_file = disk.open(paths.index, CREATE)
     if format == 1:
         return Output1(data_path, paths.index, file, index_file, Index(), 0, 0, 0)
     compressed = data_path.endswith(".datz")
@@ -230,15 +231,28 @@ def finish_replacement(paths: Paths) -> None:
     if not os.path.exists(new.index) or new.existing():
         return
     wanted = index_id(new.index)
-    for path in paths.existing():
-        header = file_header(path)
-        if (wanted is not None and header is not None and header[0] == wanted) or (
-            wanted is None and header is None and not os.path.exists(paths.index)
-        ):
-            disk.rename(new.index, paths.index)
-            disk.sync_folder(paths.folder)
-            remove([other for other in paths.existing() if other != path])
-            return
+    if wanted is not None:
+        fitting = [path for path in paths.existing() if (file_header(path) or (None,))[0] == wanted]
+    elif os.path.exists(paths.index):
+        return
+    else:
+        fitting = [path for path in paths.existing() if file_header(path) is None and fits(path, new.index)]
+    if len(fitting) == 1:
+        remove([path for path in paths.existing() if path not in fitting])
+        disk.rename(new.index, paths.index)
+        disk.sync_folder(paths.folder)
+
+
+def fits(path: str, index: str) -> bool:
+    """Whether a data file of format 1 is the one of an index: that its last block is whole tells."""
+    source = Source(path, open_reading(path), 0, 0xFFFFFFFF)
+    try:
+        _, _, unfinished = Format1(source, index, path.endswith(".datz")).last_whole()
+        return unfinished is None
+    except errors.SmartPipeError:
+        return False
+    finally:
+        source.close()
 
 
 def begin_replacement(paths: Paths) -> list[Descriptor]:
@@ -255,13 +269,18 @@ def begin_replacement(paths: Paths) -> list[Descriptor]:
 def publish(paths: Paths, output: Output) -> None:
     """Put a finished new pipe in the place of the old one: at each instant there is the old or the new one."""
     target = paths.data_path(output.compressed)
+    others = [path for path in paths.existing() if path != target]
     if output.format == 1:
         # Without ids nothing tells whose index it is: rather none for a moment than the wrong one.
         remove([paths.index])
-    disk.rename(output.data_path, target)
-    disk.rename(output.index_path, paths.index)
-    disk.sync_folder(paths.folder)
-    remove([path for path in paths.existing() if path != target])
+        disk.rename(output.data_path, target)
+        remove(others)
+        disk.rename(output.index_path, paths.index)
+    else:
+        disk.rename(output.data_path, target)
+        disk.rename(output.index_path, paths.index)
+        disk.sync_folder(paths.folder)
+        remove(others)
     disk.sync_folder(paths.folder)
 
 

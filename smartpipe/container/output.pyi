@@ -1,5 +1,6 @@
 from typing_extensions import disjoint_base
 
+from smartpipe._platform import Descriptor
 from smartpipe.container.encoder import Encoder2
 from smartpipe.container.index import Index
 from smartpipe.container.tally import Tally
@@ -34,8 +35,8 @@ class Output1(Output):
         self,
         data_path: str,
         index_path: str,
-        data: int,
-        index_file: int,
+        data: Descriptor,
+        index_file: Descriptor,
         index: Index,
         size: int,
         index_size: int,
@@ -51,8 +52,8 @@ class Output2(Output):
         self,
         data_path: str,
         index_path: str,
-        data: int,
-        index_file: int,
+        data: Descriptor,
+        index_file: Descriptor,
         id: int,
         compressed: bool,
         index: Index,

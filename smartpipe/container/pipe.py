@@ -44,12 +44,12 @@ def open(
 
     `path` is the prefix of the pipe's files or the name of one of them; for reading also a `Split`.
 
-    `mode`: "r" reads; "w" writes a new pipe, which takes the place of an old one when it is closed; "x" writes a new pipe and refuses
-    where one is; "a" goes on with a pipe, also one whose writer was killed, or begins one.
+    `mode`: "r" reads; "w" writes a new pipe, which takes the place of an old one when it is closed; "x" writes a new
+    pipe and refuses where one is; "a" goes on with a pipe, also one whose writer was killed, or begins one.
 
-    For writing: `format` is 2, or 1 for the original's; `compress` is False or True ("zlib"); None is 2 and False for a new
-    pipe, and as the pipe is for "a". `level` is 1 (fastest) to 9 (smallest). `metadata` describes the pipe, a mapping of bytes to bytes,
-    which `Reader.metadata` gives back.
+    For writing: `format` is 2, or 1 for the original's; `compress` is False or True ("zlib"); None is 2 and False for a
+    new pipe, and as the pipe is for "a". `level` is 1 (fastest) to 9 (smallest). `metadata` describes the pipe, a
+    mapping of bytes to bytes, which `Reader.metadata` gives back.
 
     `max_block_size` is the largest number of bytes that the pairs of a block may have, for writing and reading:
     no file makes a reader take more memory than a few times that.

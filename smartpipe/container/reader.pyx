@@ -196,7 +196,7 @@ cdef class Reader:
     def number_of(self, start):
         if start is None:
             return self.first
-        if isinstance(start, int):
+        if hasattr(start, "__index__"):
             if not 0 <= start <= self.stop - self.first:
                 raise ValueError(f"start is {start}, the pipe has {len(self)} blocks")
             return self.first + start

@@ -55,6 +55,8 @@ cdef class Scan:
             n = min(<uint64_t>SP_RECORD_HEADER, self.size - offset)
             status = record_decode(self.need(offset, n), n, self.source.id, offset, &record)
             if status == SP_OK:
+                # Also an unfinished record says what had been synced before it.
+                self.tally.synced = max(self.tally.synced, record.synced)
                 if record.size > self.size - offset:
                     break
                 if self.take(&record, offset):

@@ -1,8 +1,10 @@
 from typing_extensions import disjoint_base
 
+from smartpipe._platform import Descriptor
+
 @disjoint_base
 class Source:
-    def __init__(self, path: str, fd: int, id: int, limit: int) -> None: ...
+    def __init__(self, path: str, file: Descriptor, id: int, limit: int) -> None: ...
     @property
     def path(self) -> str: ...
     @property

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Split(NamedTuple):
-    """The blocks from number `start` to before `stop` of a pipe. `smartpipe.open(split)` reads them; it can be pickled."""
+    """The blocks from number `start` to before `stop` of a pipe, for `smartpipe.open(split)`. It can be pickled."""
 
     path: str
     id: int

@@ -61,10 +61,10 @@ def check(
     progress: Progress | None = None,
     **options: Any,
 ) -> CheckReport:
-    """Read every pair of a pipe, or of its first `limit` blocks, so that all of it is verified; the first damage raises.
+    """Read every pair of a pipe, or of its first `limit` blocks, and so verify it; the first damage raises.
 
-    Then `random_reads` blocks are read by their keys: blocks drawn at random from those, no block a second time before all
-    drawn ones had their turn. `options` are those of `smartpipe.open`.
+    Then `random_reads` blocks are read by their keys: blocks drawn at random from those, no block a second time
+    before all drawn ones had their turn. `options` are those of `smartpipe.open`.
 
     >>> import smartpipe
     >>> with smartpipe.open("crawl", "w") as pipe:

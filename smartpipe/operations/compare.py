@@ -36,9 +36,9 @@ def diff(
 ) -> Iterator[Difference]:
     """Compare two pipes block by block and value by value; nothing is yielded when they hold the same.
 
-    Formats, codecs and metadata are not compared. Pairs are matched by their key and, where a block has a key several times,
-    by their turn. Yields first what the blocks of `first` show, in its order, then the blocks that only `second` has, then
-    the first block that stands in another order. `options` are those of `smartpipe.open`.
+    Formats, codecs and metadata are not compared. Pairs are matched by their key and, where a block has a key
+    several times, by their turn. Yields first what the blocks of `first` show, in its order, then the blocks that
+    only `second` has, then the first block that stands in another order. `options` are those of `smartpipe.open`.
 
     >>> import smartpipe
     >>> for name, log in (("before", b"ok"), ("after", b"slow")):
@@ -58,7 +58,7 @@ def diff(
         for key in reported(b, total, progress, before):
             if key not in a:
                 yield Difference("added", key, None, None, _raw_size(b[key]))
-        for key, other_key in zip((key for key in a if key in b), (key for key in b if key in a)):
+        for key, other_key in zip((key for key in a if key in b), (key for key in b if key in a), strict=False):
             if key != other_key:
                 yield Difference("moved", key, None, None, None)
                 break
@@ -88,7 +88,7 @@ def _pairs(block: smartpipe.Block, other: smartpipe.Block) -> Iterator[Differenc
     for name, value in second.items():
         if name not in first:
             yield Difference("added", block.key, name[0], None, len(value))
-    in_both = zip((name for name in first if name in second), (name for name in second if name in first))
+    in_both = zip((name for name in first if name in second), (name for name in second if name in first), strict=True)
     for name, other_name in in_both:
         if name != other_name:
             yield Difference("moved", block.key, name[0], None, None)

@@ -11,10 +11,12 @@ import smartpipe
 from smartpipe.container.paths import paths_of
 from smartpipe.operations.progress import Progress, reported
 
+Path = str | os.PathLike[str]
+
 
 def convert(
-    src: str | os.PathLike[str],
-    dst: str | os.PathLike[str],
+    src: Path,
+    dst: Path,
     *,
     mode: Literal["x", "w"] = "x",
     metadata: Mapping[bytes, bytes] | None = None,
@@ -38,8 +40,8 @@ def convert(
 
 
 def concat(
-    sources: Iterable[str | os.PathLike[str]],
-    dst: str | os.PathLike[str],
+    sources: Iterable[Path],
+    dst: Path,
     *,
     mode: Literal["x", "w"] = "x",
     metadata: Mapping[bytes, bytes] | None = None,
@@ -76,16 +78,19 @@ def concat(
             blocks += len(reader)
             if options.get("compress") is None:
                 options["compress"] = False if reader.codec == "none" else reader.codec
-    carried.update(metadata or {})
     if carried and options.get("format") == 1:
         warnings.warn(f"{os.fspath(dst)}: format 1 has no metadata, left out", smartpipe.PipeWarning, stacklevel=2)
         carried = {}
 
     counts = {"blocks": 0, "pairs": 0}
-    writer = smartpipe.open(dst, mode, metadata=carried or None, **options)
+    writer = smartpipe.open(dst, mode, metadata={**carried, **(metadata or {})} or None, **options)
     try:
-        for key, block in reported(_blocks(paths, limit), blocks, progress):
-            writer.write(key, block)
+        for path, key, block in reported(_blocks(paths, limit), blocks, progress):
+            try:
+                writer.write(key, block)
+            except smartpipe.DuplicateKeyError:
+                reason = f"{os.fspath(path)} has this block, and it was written before"
+                raise smartpipe.DuplicateKeyError(reason, path=os.fspath(dst), block=key) from None
             counts["blocks"] += 1
             counts["pairs"] += len(block)
     except BaseException:
@@ -95,13 +100,14 @@ def concat(
     return counts
 
 
-def _blocks(paths: list[str | os.PathLike[str]], limit: dict[str, Any]) -> Iterator[tuple[bytes, smartpipe.Block]]:
+def _blocks(paths: list[Path], limit: dict[str, Any]) -> Iterator[tuple[Path, bytes, smartpipe.Block]]:
     for path in paths:
         with smartpipe.open(path, **limit) as reader:
-            yield from reader.items()
+            for key, block in reader.items():
+                yield path, key, block
 
 
-def _refuse_same(reader: smartpipe.Reader, dst: str | os.PathLike[str]) -> None:
+def _refuse_same(reader: smartpipe.Reader, dst: Path) -> None:
     # By the files and not by their names: links and another codec's file name lead to the same pipe too.
     paths = paths_of(dst)
     for file in (*paths.existing(), paths.index):

@@ -34,10 +34,10 @@ def extract(
 ) -> dict[str, int]:
     """Write the blocks of a pipe as files below `folder`, which must be empty or not exist (else PipeExistsError).
 
-    There is a folder for each block and a file for each pair, named by their keys in percent escapes, so that no name leads
-    out of `folder`, and a list that keeps order and metadata (docs/cli.md, *extract and import*). `options` are those of
-    `smartpipe.open` for the pipe. Returns the numbers of "blocks" and "pairs". When it fails, what was written so
-    far stays, and `import_folder` refuses it as incomplete.
+    There is a folder for each block and a file for each pair, named by their keys in percent escapes, so that no
+    name leads out of `folder`, and a list that keeps order and metadata (docs/cli.md, *extract and import*).
+    `options` are those of `smartpipe.open` for the pipe. Returns the numbers of "blocks" and "pairs". When it
+    fails, what was written so far stays, and `import_folder` refuses it as incomplete.
 
     >>> import os, smartpipe
     >>> with smartpipe.open("crawl", "w") as pipe:
@@ -76,16 +76,17 @@ def import_folder(
 ) -> dict[str, int]:
     """Write a folder of files to a pipe.
 
-    What `extract` made becomes the pipe that it was. In any other folder each file becomes a block: its key is
-    the path below the folder with `/` between, its one pair is `raw`, and the blocks are in the order of their names, folder
-    by folder; what is neither a file nor a folder, such as a link, is left out with a PipeWarning.
+    What `extract` made becomes the pipe that it was. In any other folder each file becomes a block: its key is the
+    path below the folder with `/` between, its one pair is `raw`, and the blocks are in the order of their names,
+    folder by folder; what is neither a file nor a folder, such as a link, is left out with a PipeWarning.
 
-    `mode` "x" refuses a pipe that exists (PipeExistsError), "w" replaces it when all is written. `options` are those of
-    `smartpipe.open` for the pipe; an extracted folder keeps the format and codec of its pipe where they do not say otherwise.
+    `mode` "x" refuses a pipe that exists (PipeExistsError), "w" replaces it when all is written. `options` are
+    those of `smartpipe.open` for the pipe; an extracted folder keeps the format and codec of its pipe where they do
+    not say otherwise.
 
-    The files of an extracted folder may have new contents. A file that its list does not name, or that is not there, is a
-    FormatError; a list that ends early a TruncatedError; a file that is too large for a block a BlockTooLargeError. On any
-    error nothing is published. Returns the numbers of "blocks" and "pairs".
+    The files of an extracted folder may have new contents. A file that its list does not name, or that is not
+    there, is a FormatError; a list that ends early a TruncatedError; a file that is too large for a block a
+    BlockTooLargeError. On any error nothing is published. Returns the numbers of "blocks" and "pairs".
 
     >>> import pathlib, smartpipe
     >>> pathlib.Path("site/docs").mkdir(parents=True)

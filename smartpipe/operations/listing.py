@@ -4,14 +4,14 @@
     FOLDER/<block>/<pair>      a folder for each block, a file for each pair, its content the value
 
 A name is the key in percent escapes: ASCII letters, digits, `_`, `-`, `~` and `.` stand for themselves (a `.` at
-either end does not), every other byte is `%XX`. So no name has a slash, a backslash or a NUL, and none is `.`, `..` or
-hidden. A name that would be empty, longer than 200 bytes, or that is taken (by the same pair key earlier in
-the block, or by a key that a file system without upper and lower case takes for it) is cut to 200 bytes and gets `%~` and the number of
-the block or the pair, from 0; no escape looks like that. The list has every key in full.
+either end does not), every other byte is `%XX`. So no name has a slash, a backslash or a NUL, and none is `.`, `..`
+or hidden. A name that would be empty, longer than 200 bytes, or that is taken (by the same pair key earlier in the
+block, or by a key that a file system without upper and lower case takes for it) is cut to 200 bytes and gets `%~`
+and the number of the block or the pair, from 0; no escape looks like that. The list has every key in full.
 
-The list is JSON, a value a line. The first is {"smartpipe": "folder", "version": 1, "format", "codec", "blocks": how many,
-"metadata": [[key, value], ...]}, each other {"block": key, "folder": name, "pairs": [[key, file name], ...]}; keys and
-values are in percent escapes.
+The list is JSON, a value a line. The first is {"smartpipe": "folder", "version": 1, "format", "codec", "blocks":
+how many, "metadata": [[key, value], ...]}, each other {"block": key, "folder": name, "pairs": [[key, file name],
+...]}; keys and values are in percent escapes.
 """
 
 from __future__ import annotations

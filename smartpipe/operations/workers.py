@@ -20,13 +20,18 @@ Context = TypeVar("Context")
 Begin = Callable[[int], object]
 """Called with the number of what is worked on next, so that it can be named if the process dies of it."""
 Work = Callable[[Task, Begin], Iterator[Result]]
+Mask = set[int | signal.Signals]
+"""Signals that are held back."""
 
 START = "spawn" if sys.platform == "darwin" else "fork"
 """Forked processes can run functions that can not be pickled. On macOS the system's libraries do not survive a fork."""
 AHEAD = 16 << 20
-"""Bytes of results for each process that wait for their turn; with more of them only the process whose turn it is gets on."""
+"""So many bytes of results for each process wait for their turn; then only the process whose turn it is gets on."""
 TASKS = 8
 """Tasks for each process that were given out and are not through."""
+LOOK = 1.0
+"""Seconds without a message, after which it is looked whether the process still lives. Its connection does not always tell:
+a process that the work has forked has it too."""
 END = b""
 """The message behind the last result of a task."""
 
@@ -90,7 +95,7 @@ class Workers(Generic[Task, Result]):
         self._end(kill=kind is not None)
 
     def results(self, tasks: Iterable[tuple[Task, Context]]) -> Iterator[tuple[Context, Result]]:
-        """Give out the tasks, and yield each result with the context that its task came with, in the order of the tasks.
+        """Give out the tasks; yield each result, and the context that its task came with, in the order of the tasks.
 
         An exception of the work is raised when it is its turn, and WorkerDied where a process ended.
         """
@@ -112,8 +117,7 @@ class Workers(Generic[Task, Result]):
                 for each in flight
                 if each.open and (not first.waiting if each is first else held < AHEAD * len(self._workers))
             }
-            sentinel = first.worker.process.sentinel
-            ready = wait([*listened, sentinel] if first.open else [*listened], timeout=0 if first.ready else None)
+            ready = wait([*listened], timeout=0 if first.ready else LOOK)
             for connection, each in listened.items():
                 if connection in ready:
                     held += each.receive()
@@ -128,7 +132,7 @@ class Workers(Generic[Task, Result]):
                 yield first.context, result
             elif first.ended:
                 flight.popleft()
-            elif first.lost or (sentinel in ready and not first.worker.connection.poll()):
+            elif first.lost or (not ready and first.worker.is_gone()):
                 raise WorkerDied(first.context, first.worker.number.value, first.worker.how())
 
     def _end(self, kill: bool) -> None:
@@ -146,8 +150,9 @@ class Workers(Generic[Task, Result]):
 class _Worker:
     """A process, as its parent sees it."""
 
-    def __init__(self, work: Work[Any, Any], siblings: list[Connection], mask: set[signal.Signals]) -> None:
-        context = multiprocessing.get_context(START)
+    def __init__(self, work: Work[Any, Any], siblings: list[Connection], mask: Mask) -> None:
+        context: Any = multiprocessing.get_context(START)
+        self.connection: Connection
         self.connection, its = context.Pipe()
         self.number = context.RawValue("q", -1)
         # A connection ends only when nobody has its other end: a forked process closes the ends that are its parent's.
@@ -162,6 +167,10 @@ class _Worker:
             ) from error
         finally:
             its.close()
+
+    def is_gone(self) -> bool:
+        """Whether the process has ended and everything that it sent was read."""
+        return not self.process.is_alive() and not self.connection.poll()
 
     def how(self) -> str:
         """How the process ended."""
@@ -237,9 +246,7 @@ class _Elsewhere(Exception):
         return f"\n{self.args[0]}"
 
 
-def _serve(
-    work: Work[Any, Any], connection: Connection, inherited: list[Connection], number: Any, mask: set[signal.Signals]
-) -> None:
+def _serve(work: Work[Any, Any], connection: Connection, inherited: list[Connection], number: Any, mask: Mask) -> None:
     """What a worker does."""
     # Ctrl-C reaches every process of a terminal, and it is the parent that decides. A handler, and not SIG_IGN, which
     # programs that the work starts would inherit.

@@ -2,6 +2,7 @@ import io
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +41,9 @@ def run(monkeypatch):
 
     def run(*arguments):
         out, err = Output(), Output()
-        with monkeypatch.context() as patched:
+        with monkeypatch.context() as patched, warnings.catch_warnings():
+            # As an interpreter has them, which shows warnings and does not raise them.
+            warnings.simplefilter("default")
             patched.setattr(sys, "stdout", out)
             patched.setattr(sys, "stderr", err)
             code = run_program([str(argument) for argument in arguments])

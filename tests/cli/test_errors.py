@@ -39,7 +39,9 @@ def test_no_pipe_that_could_be_read(command, run, bad_pipes, tmp_path, monkeypat
         assert code == 1, arguments
         assert err.startswith("smartpipe: ") and err.count("\n") == 1, err
         assert named in err
-        assert not list(tmp_path.glob("new*"))
+        if command[0] != "map":
+            # map leaves what it made before the damage, to be resumed.
+            assert not list(tmp_path.glob("new*"))
 
 
 def test_a_folder_without_read_permission(run, pipe, tmp_path):

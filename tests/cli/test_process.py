@@ -25,7 +25,8 @@ def large(tmp_path):
 
 @pytest.fixture
 def shell(environment, tmp_path):
-    """shell("smartpipe ls p | head -1") runs a line in bash; gives the exit code of the first command, and the outputs."""
+    """shell("smartpipe ls p | head -1") runs a line in bash; gives the exit code of the first command, and the
+    outputs."""
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin" / "smartpipe"
     script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m smartpipe "$@"\n')
@@ -152,7 +153,7 @@ def test_an_output_that_was_closed_before(shell, pipe, tmp_path):
 )
 def test_a_full_disk_under_the_output(line, shell, large, pipe):
     code, _, err = shell(f"{line} >/dev/full")
-    assert (code, err) == (1, "smartpipe: No space left on device\n")
+    assert (code, err) == (1, "smartpipe: standard output: No space left on device\n")
 
 
 def test_no_output_at_all(shell, pipe):

@@ -43,7 +43,7 @@ def test_concat(run, pipe, tmp_path):
     with smartpipe.open(tmp_path / "more", "w") as writer:
         writer.write(b"more", {b"k": b"v"})
     assert run("concat", pipe, tmp_path / "more", tmp_path / "all").out.endswith(b"all: 4 blocks, 8 pairs\n")
-    assert everything(tmp_path / "all") == everything(pipe) + [(b"more", [(b"k", b"v")])]
+    assert everything(tmp_path / "all") == [*everything(pipe), (b"more", [(b"k", b"v")])]
     code, out, err = run("concat", pipe, pipe, tmp_path / "twice")
     assert (code, out, err.count("\n")) == (1, b"", 1) and "https://a" in err
     assert not list(tmp_path.glob("twice*"))

@@ -181,6 +181,8 @@ def test_what_failed_is_fetched_again_with_retry_only(site: Site, crawl: Crawl, 
     site.requests.clear()
     assert crawl(*command, "--retry").out.startswith("1 page, 1 failure; ")
     assert sorted(site.asked()) == ["/gone", "/hidden"]
+    ran = crawl(*command)
+    assert "\nin the pipe and failed: 1 page, --retry fetches them again\n" in ran.out
     assert set(blocks(tmp_path / "pages")) == {
         f"{site.url}/{path}" for path in ("", "shaky", "shaky#2", "gone", "gone#2", "gone#3", "fine", "hidden")
     }

@@ -39,5 +39,6 @@ PAGES = [
 
 @pytest.fixture
 def pages():
-    """A block with a large value and a pair key twice, one with empty keys, one without pairs, one with a binary key."""
+    """A block with a large value and a pair key twice, one with empty keys, one without pairs, one with a binary
+    key."""
     return [(key, list(pairs)) for key, pairs in PAGES]

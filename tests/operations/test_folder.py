@@ -352,7 +352,10 @@ def test_files_too_large_for_a_block_are_named(planted, tmp_path):
 def test_progress_counts_blocks(planted, pages, tmp_path):
     pipe = planted("p", pages)
     calls = []
-    report = lambda done, total: calls.append((done, total))
+
+    def report(done, total):
+        calls.append((done, total))
+
     expected = [(1, 4), (2, 4), (3, 4), (4, 4)]
     smartpipe.extract(pipe, tmp_path / "out", progress=report)
     assert calls == expected
