@@ -14,7 +14,13 @@ BUILD = os.environ.get("SMARTPIPE_BUILD", "release")
 FLAGS = {
     "release": ["-O2"],
     "debug": ["-O0", "-g3"],
-    "sanitize": ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+    "sanitize": [
+        "-O1",
+        "-g",
+        "-fno-omit-frame-pointer",
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=undefined",
+    ],
     "coverage": ["-O0", "-g", "--coverage", "-DCYTHON_TRACE=1"],
 }
 if BUILD not in FLAGS:

@@ -3,7 +3,6 @@
 The package's face: everything public is named here and lives elsewhere.
 """
 
-
 from typing import TYPE_CHECKING
 
 from smartpipe._codec import engines

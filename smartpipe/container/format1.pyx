@@ -55,8 +55,8 @@ cdef class Format1(Layout):
                     path=self.index_path, block=found.key[:found.key_length], offset=position)
             if not self.compressed and entry.offset != entry.stamp:
                 raise errors.CorruptError(
-                    f"the block begins at {entry.offset} of the data, and at {entry.stamp} uncompressed, which in a .dat "
-                    "is the same", path=self.index_path, block=found.key[:found.key_length], offset=position)
+                    f"the block begins at {entry.offset} of the data, and at {entry.stamp} uncompressed, which in a "
+                    ".dat is the same", path=self.index_path, block=found.key[:found.key_length], offset=position)
             entry.size = entry.lead = entry.raw = entry.pairs = 0
             entry.key_length = found.key_length
             entry.kind = SP_BLOCK

@@ -5,8 +5,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_KEY, SP_METADATA, SP_OK, SP_RECORD_HEADER, SP_SIZES, record_decode, sp_cursor, sp_entry, sp_key_position, sp_lead_size,
-    sp_pair, sp_record,
+    SP_BLOCK, SP_KEY, SP_METADATA, SP_OK, SP_RECORD_HEADER, SP_SIZES, record_decode, sp_cursor, sp_entry,
+    sp_key_position, sp_lead_size, sp_pair, sp_record,
 )
 from smartpipe.container.block cimport Block
 from smartpipe.container.frames cimport Frames
@@ -38,22 +38,23 @@ cdef class Format2(Layout):
         self.size = frames.data_size
         self.index = frames.index
         self.tally = frames.tally
-        self.scan(frames.complaint)
+        self.scan(frames.complaint, frames.size > 0)
 
     def rebuild(self, damage):
         self.index = Index()
         self.tally = Tally()
-        self.scan(str(damage))
+        self.scan(str(damage), True)
         self.warn()
 
-    def scan(self, complaint):
-        """Add what the index does not cover."""
+    def scan(self, complaint, indexed):
+        """Add what the index does not cover; without an index, that there is none matters only where something is."""
         cdef Scan scan = Scan(self.source, self.index, self.tally, self.size, False)
         start = self.tally.end
         scan.run()
-        if complaint is not None and self.size > start:
+        if complaint is not None and (indexed or self.size > start):
             self.complaints.append(
-                f"{self.index_path}: {complaint}; {self.size - start} bytes of data were scanned instead")
+                f"{self.index_path}: {complaint}; {max(self.size, start) - start} bytes of data were "
+                "scanned instead")
         for first, last in scan.damage:
             self.complaints.append(f"{self.source.path}: bytes {first} to {last} are damaged: the blocks there are "
                                    "lost, the others readable")
@@ -148,7 +149,8 @@ cdef class Format2(Layout):
         batch.next = number
         self.source.read_into(begin, end - begin, stored.extend(end - begin), None)
         for offset, size in places:
-            block = self.open_block(stored.data + (<uint64_t>offset - begin), size, offset, size, stored, None, SP_BLOCK)
+            block = self.open_block(stored.data + (<uint64_t>offset - begin), size, offset, size, stored, None,
+                                    SP_BLOCK)
             block.select = select
             blocks.append(block)
         self.inflate_heads(blocks, batch.tasks, batch.idle(batch.heads))

@@ -10,7 +10,7 @@ cdef class Frames:
     cdef readonly Index index
     cdef readonly Tally tally
     cdef readonly uint64_t data_size  # when the index was read
-    cdef readonly uint64_t covered # the data that the good frames cover
+    cdef readonly uint64_t covered  # the data that the good frames cover
     cdef readonly bint closed      # the last frame says that the pipe was closed cleanly
     cdef readonly bint whole       # nothing but good frames lies in the file, so that more can be appended
     cdef readonly uint64_t size    # bytes of the header and the good frames

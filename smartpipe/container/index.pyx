@@ -7,8 +7,8 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memcpy, memset
 
 from smartpipe._codec cimport (
-    SP_ABSENT, SP_ENTRY, SP_FRAME_HEADER, SP_HASH_KEY, SP_OK, SP_PAGE, SP_SLOT, run_check, run_entry, run_find, run_insert,
-    siphash, sp_entry_decode, sp_entry_encode, sp_frame, sp_frame_body, sp_frame_sums, words,
+    SP_ABSENT, SP_ENTRY, SP_FRAME_HEADER, SP_HASH_KEY, SP_OK, SP_PAGE, SP_SLOT, run_check, run_entry, run_find,
+    run_insert, siphash, sp_entry_decode, sp_entry_encode, sp_frame, sp_frame_body, sp_frame_sums, words,
 )
 
 from smartpipe import errors
@@ -163,7 +163,7 @@ cdef class Index:
         return 0
 
     cdef int copy_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame, uint64_t data_size) except -1:
-        """Take over the entries of a frame whose records lie in the first data_size bytes; where it is damaged, none."""
+        """Take over the entries of a frame whose records lie in the first data_size bytes; none where it is damaged."""
         cdef Run run = Run()
         cdef sp_entry entry
         cdef uint64_t number, body = sp_frame_body(frame)

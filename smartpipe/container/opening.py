@@ -81,7 +81,9 @@ def recognize(paths: Paths, path: str) -> Found:
     # Empty, or cut within a header of format 2.
     if of_format2 and (index_size or 0) > INDEX_HEADER:
         size = os.path.getsize(path)
-        raise errors.TruncatedError("the file ends within its header, and its index lists blocks", path=path, offset=size)
+        raise errors.TruncatedError(
+            "the file ends within its header, and its index lists blocks", path=path, offset=size
+        )
     if index_size and not of_format2:
         return Found(1, 0, compressed)
     return Found(1 if index_size == 0 and os.path.getsize(path) == 0 else 2, 0, compressed, blank=True)
@@ -211,7 +213,9 @@ def append2(paths: Paths, source: Source, file: Descriptor, found: Found) -> tup
     scan = Scan(source, frames.index, frames.tally, size, True)
     scan.run()
     for first, last in scan.damage:
-        errors.warn(f"{source.path}: bytes {first} to {last} are damaged; they are kept, and the pipe goes on behind them")
+        errors.warn(
+            f"{source.path}: bytes {first} to {last} are damaged; they are kept, and the pipe goes on behind them"
+        )
     end = frames.tally.end
     if end < size:
         disk.truncate(file, end)

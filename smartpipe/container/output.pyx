@@ -129,8 +129,8 @@ cdef class Output1(Output):
 cdef class Output2(Output):
     """Format 2: records, and frames of the index that follow them."""
 
-    def __init__(self, str data_path, str index_path, Descriptor data, Descriptor index_file, uint64_t id, bint compressed, index,
-                 tally):
+    def __init__(self, str data_path, str index_path, Descriptor data, Descriptor index_file, uint64_t id,
+                 bint compressed, index, tally):
         self.format = 2
         self.compressed = compressed
         self.data_path = data_path

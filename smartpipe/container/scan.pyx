@@ -89,19 +89,20 @@ cdef class Scan:
 
     def finish(self, uint64_t offset, bint zeros):
         """The scan ended at an offset: decide what is a torn tail."""
-        cdef uint64_t start = self.suspect[0][0] if self.suspect else offset
-        if self.size < self.tally.synced:
-            raise errors.TruncatedError(f"the file has {self.size} bytes, of which {self.tally.synced} had been synced",
+        cdef uint64_t synced = self.tally.synced
+        if self.size < synced:
+            raise errors.TruncatedError(f"the file has {self.size} bytes, of which {synced} had been synced",
                                         path=self.source.path, offset=self.size)
-        if start < self.tally.synced:
-            # Below what was synced nothing is ever cut: the next record goes behind it all.
-            if offset < self.size:
-                self.suspect.append((offset, self.size, False))
+        if offset < self.size and not (zeros and offset >= synced):
+            self.suspect.append((offset, self.size, False))
+        # Below what was synced nothing is ever cut: it is damage, and the next record goes behind it.
+        tail = [piece for piece in self.suspect if piece[0] >= synced]
+        self.suspect = [piece for piece in self.suspect if piece[0] < synced]
+        if self.suspect:
+            offset = self.suspect[-1][1]
             self.settle()
-            self.tally.end = self.size
-        else:
-            self.tally.end = start
-            self.torn = start < self.size and not (zeros and start == offset)
+        self.tally.end = tail[0][0] if tail else offset
+        self.torn = bool(tail)
 
     cdef bint take(self, sp_record *record, uint64_t offset) except -1:
         """Whether a record with a good header is good, as far as this scan looks."""

@@ -309,12 +309,12 @@ def read_index(index: bytes, data: bytes, file_id: int | None) -> Index | None:
             if frame.closed or len(data) < frame.synced:
                 raise Truncated(f"{len(data)} bytes of data, the index lists {frame.to}")
             end = max([end, *(entry.end for entry in frame.entries if entry.end <= len(data))])
-        elif _last_crc(data, [*frames, frame]) != frame.last_crc:
-            break
         else:
             end = frame.to
         frames.append(frame)
         at += size
+    if _is_another_history(data, [frame for frame in frames if frame.to <= len(data)], index_id):
+        return None
     return Index(hash_key, frames, end)
 
 
@@ -378,15 +378,17 @@ def make_sums(body: bytes) -> bytes:
     return sums + bytes(-len(sums) % 8)
 
 
-def _last_crc(data: bytes, frames: list[Frame]) -> int:
-    """The header crc of the last record that these frames know, as it lies in the data; 0 where they know none."""
+def _is_another_history(data: bytes, frames: list[Frame], file_id: int) -> bool:
+    """Whether the last record that these frames know lies in the data as another one."""
+    if not frames:
+        return False
     known = [frames[-1].metadata]
     for frame in frames:
         known += [entry.offset for entry in frame.entries] + frame.dictionaries
-    at = max(known)
-    if not at or RECORD_HEADER.size > len(data) - at:
-        return 0
-    return int(U32.unpack_from(data, at + 4)[0])
+    if not max(known):
+        return frames[-1].to > FILE_HEADER.size
+    record = read_record_header(data, max(known), file_id)
+    return record is not None and record.crc != frames[-1].last_crc
 
 
 def find_in_frame(frame: Frame, hash_key: bytes, key: bytes) -> Entry | None:

@@ -127,8 +127,6 @@ def test_flipped_bit_of_the_index(planted: Planted, tmp_path: Path) -> None:
 @pytest.mark.parametrize("planted", PLANTED)
 def test_flipped_bit_of_the_data(planted: Planted, tmp_path: Path) -> None:
     for place in range(len(planted.data)):
-        if any(4 <= place - end < 8 for end in planted.ends):
-            continue  # the crc of a header, which a frame repeats: a change there looks like another history
         damaged = flip(planted.data, place)
         save(tmp_path / "pipe", damaged, planted.index)
         assert read_smartpipe(tmp_path / "pipe") == read_plain(damaged, planted.index), place

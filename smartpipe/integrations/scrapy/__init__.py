@@ -2,8 +2,10 @@
 
 try:
     import scrapy as _scrapy  # noqa: F401
-except ImportError as error:
-    raise ImportError("smartpipe.integrations.scrapy needs Scrapy: pip install 'smartpipe[scrapy]'") from error
+except ModuleNotFoundError:
+    raise ModuleNotFoundError(
+        "smartpipe.integrations.scrapy needs Scrapy: pip install 'smartpipe[scrapy]'", name="scrapy"
+    ) from None
 
 from smartpipe.integrations.scrapy.crawling import crawl
 from smartpipe.integrations.scrapy.httpcache import PipeCacheStorage

@@ -71,7 +71,7 @@ class SharedPipe:
         self._writer.close()
 
     def __contains__(self, key: object) -> bool:
-        return key in self._writer
+        return isinstance(key, bytes) and key in self._writer
 
     def write(self, key: bytes, pairs: Mapping[bytes, bytes]) -> None:
         """Write one block; raises what `Writer.write` does."""

@@ -1,0 +1,513 @@
+"""Every bit of a pipe flipped: what is given is right, or an error or a warning of ours says that something is not.
+
+In format 2 damage of a record costs this block only, and damage of the index costs nothing. Format 1 has no checksums of its own:
+what its offsets, lengths and streams tell is expected to be told.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reference import format2
+
+import smartpipe
+
+from .pipes import (
+    FILE_ID,
+    SMALL,
+    Blocks,
+    Kind,
+    every_kind,
+    every_kind_of_format1,
+    every_kind_of_format2,
+    index,
+    plant,
+    planter,
+    read,
+    warned,
+)
+
+FILE_HEADER = 32
+
+
+def flips(path: Path, bits: Any = range(8)) -> Iterator[int]:
+    """Flip each bit of a file in turn; gives the offset of its byte, and puts the file right at the end."""
+    data = path.read_bytes()
+    for offset in range(len(data)):
+        for bit in bits(offset) if callable(bits) else bits:
+            damaged = bytearray(data)
+            damaged[offset] ^= 1 << bit
+            path.write_bytes(damaged)
+            yield offset
+    path.write_bytes(data)
+
+
+def one_bit(offset: int) -> list[int]:
+    """One bit of each byte, another one from byte to byte."""
+    return [offset * 5 % 8]
+
+
+def by_key(pipe: smartpipe.Reader) -> dict[bytes, Any]:
+    """Each block, or the type of the error that it gives."""
+    found: dict[bytes, Any] = {}
+    for key in pipe:
+        try:
+            found[key] = list(pipe[key])
+        except smartpipe.SmartPipeError as error:
+            assert error.path == pipe.data_path
+            assert error.offset is not None
+            found[key] = type(error)
+    return found
+
+
+def by_items(pipe: smartpipe.Reader) -> list[Any]:
+    """The blocks that items gives, and the types of the errors between them."""
+    found: list[Any] = []
+    items = pipe.items()
+    while True:
+        try:
+            key, block = next(items)
+            found.append((key, list(block)))
+        except StopIteration:
+            return found
+        except smartpipe.SmartPipeError as error:
+            found.append(type(error))
+        assert items.position == len(found)
+
+
+def places(data: bytes) -> list[range]:
+    return [range(record.offset, record.end) for record in format2.scan(data, FILE_ID).records]
+
+
+def damaged_block(records: list[range], offset: int) -> int | None:
+    return next((number for number, place in enumerate(records) if offset in place), None)
+
+
+# Format 2, data
+
+
+@every_kind_of_format2
+def test_a_flipped_bit_of_a_record_costs_this_block_only(kind: Kind, scratch: str) -> None:
+    plant(scratch, SMALL, kind)
+    path = kind.data(scratch)
+    records = places(path.read_bytes())
+    for offset in flips(path):
+        number = damaged_block(records, offset)
+        with warned() as messages:
+            if number is None:
+                # The file header.
+                with pytest.raises(smartpipe.SmartPipeError) as caught:
+                    smartpipe.open(scratch)
+                assert isinstance(caught.value, smartpipe.FormatError | smartpipe.CorruptError)
+                continue
+            with smartpipe.open(scratch) as pipe:
+                found, listed = by_key(pipe), by_items(pipe)
+        hurt = SMALL[number][0]
+        assert not messages
+        assert list(found) == [key for key, _ in SMALL]
+        assert {key: pairs for key, pairs in found.items() if key != hurt} == {k: p for k, p in SMALL if k != hurt}
+        assert issubclass(found[hurt], smartpipe.CorruptError)
+        assert listed == [(*SMALL[:number], found[hurt], *SMALL[number + 1 :])[n] for n in range(len(SMALL))]
+
+
+@every_kind_of_format2
+def test_a_flipped_bit_of_data_without_an_index(kind: Kind, scratch: str) -> None:
+    plant(scratch, SMALL, kind)
+    index(scratch).unlink()
+    path = kind.data(scratch)
+    records = places(path.read_bytes())
+    for offset in flips(path):
+        number = damaged_block(records, offset)
+        with warned() as messages:
+            try:
+                with smartpipe.open(scratch) as pipe:
+                    found, listed = by_key(pipe), by_items(pipe)
+            except smartpipe.SmartPipeError:
+                assert number is None
+                continue
+        assert number is not None
+        hurt = SMALL[number][0]
+        assert messages
+        others = [block for block in SMALL if block[0] != hurt]
+        assert [(key, pairs) for key, pairs in found.items() if isinstance(pairs, list)] == others
+        assert [block for block in listed if isinstance(block, tuple)] == others
+        if hurt not in found and number < len(SMALL) - 1:
+            # With something good behind it, it is known to be damage and not the end.
+            assert any("damaged" in message for message in messages)
+
+
+@every_kind_of_format2
+def test_append_behind_a_flipped_bit_loses_no_other_block(kind: Kind, scratch: str) -> None:
+    # Below what had reached the disk nothing is ever cut: also not the last record, though nothing good is behind it.
+    plant(scratch, SMALL, kind)
+    path = kind.data(scratch)
+    records = places(path.read_bytes())
+    size = path.stat().st_size
+    listed = index(scratch).read_bytes()
+    for offset in flips(path, one_bit):
+        index(scratch).write_bytes(listed)
+        number = damaged_block(records, offset)
+        damaged = path.read_bytes()
+        with warned() as messages:
+            try:
+                with smartpipe.open(scratch, "a") as pipe:
+                    recovered = pipe.recovered
+                    pipe.write(b"new", {b"k": b"v"})
+            except smartpipe.SmartPipeError:
+                assert number is None
+                assert path.read_bytes() == damaged
+                continue
+            assert number is not None
+            with smartpipe.open(scratch) as pipe:
+                found = by_key(pipe)
+        good = [block for place, block in enumerate(SMALL) if place != number]
+        assert [block for block in found.items() if isinstance(block[1], list)] == [*good, (b"new", [(b"k", b"v")])]
+        assert recovered is None
+        assert path.read_bytes()[:size] == damaged
+        assert SMALL[number][0] in found
+
+
+@every_kind_of_format2
+@pytest.mark.parametrize("synced", [True, False])
+def test_append_without_an_index_behind_a_flipped_bit(kind: Kind, synced: bool, scratch: str) -> None:
+    writer = planter(kind)
+    for key, pairs in SMALL:
+        writer.write(key, pairs)
+        if synced:
+            writer.sync()
+    path = kind.data(scratch)
+    path.write_bytes(writer.data)
+    records = places(bytes(writer.data))
+    for offset in flips(path, one_bit):
+        index(scratch).unlink(missing_ok=True)
+        number = damaged_block(records, offset)
+        damaged = path.read_bytes()
+        with warned() as messages:
+            try:
+                with smartpipe.open(scratch, "a") as pipe:
+                    recovered = pipe.recovered
+                    pipe.write(b"new", {b"k": b"v"})
+            except smartpipe.SmartPipeError:
+                assert number is None
+                assert path.read_bytes() == damaged
+                continue
+            assert number is not None
+            with smartpipe.open(scratch) as pipe:
+                found = by_key(pipe)
+        good = [block for place, block in enumerate(SMALL) if place != number]
+        assert [block for block in found.items() if isinstance(block[1], list)] == [*good, (b"new", [(b"k", b"v")])]
+        assert messages
+        if number < len(SMALL) - 1:
+            # Good records follow: it is damage, and is kept.
+            assert recovered is None
+            assert path.read_bytes()[: records[-1].stop] == damaged
+        else:
+            # Nothing good follows, and nothing says that it had reached the disk: a torn tail.
+            assert recovered is not None
+
+
+@every_kind_of_format2
+def test_only_what_is_selected_is_checked(kind: Kind, scratch: str) -> None:
+    blocks: Blocks = [(b"%d" % n, [(b"small", b"s%d" % n), (b"large", b"l" * 500), (b"more", b"m" * 600)]) for n in range(9)]
+    plant(scratch, blocks, kind)
+    path = kind.data(scratch)
+    data = bytearray(path.read_bytes())
+    records = places(bytes(data))
+    data[records[4].stop - 1] ^= 1  # the last large value
+    path.write_bytes(data)
+    with smartpipe.open(scratch) as pipe:
+        for select in ([b"small"], [b"large"], [b"small", b"large"], []):
+            expected = [(key, [pair for pair in pairs if pair[0] in select]) for key, pairs in blocks]
+            assert [(key, list(block)) for key, block in pipe.items(select=select)] == expected
+        for options in ({}, {"select": [b"more"]}):
+            items = pipe.items(**options)
+            assert [next(items)[0] for _ in range(4)] == [b"0", b"1", b"2", b"3"]
+            with pytest.raises(smartpipe.CorruptError) as caught:
+                next(items)
+            assert caught.value.block == b"4"
+            assert [key for key, _ in items] == [b"5", b"6", b"7", b"8"]
+        block = pipe[b"4"]
+        assert block[b"small"] == b"s4"
+        assert block[b"large"] == b"l" * 500
+        assert block.sizes() == [(b"small", 2), (b"large", 500), (b"more", 600)]
+        for call in (lambda: block[b"more"], lambda: list(block), lambda: block[-1], lambda: list(pipe.pull_block(b"4"))):
+            with pytest.raises(smartpipe.CorruptError) as caught:
+                call()
+            assert caught.value.block == b"4"
+            assert caught.value.path == str(path)
+            assert caught.value.offset in records[4]
+        assert block[b"large"] == b"l" * 500
+
+
+@every_kind
+def test_blocks_around_damaged_ones_are_given_once(kind: Kind, scratch: str) -> None:
+    blocks: Blocks = [(b"%d" % n, [(b"k", random.Random(n).randbytes(400))]) for n in range(60)]
+    plant(scratch, blocks, kind)
+    path = kind.data(scratch)
+    data = bytearray(path.read_bytes())
+    with smartpipe.open(scratch) as pipe:
+        entries = list(pipe.entries())
+    for hurt in ({0}, {59}, {0, 1, 2}, {30}, {0, 59}, {10, 11, 40}, set(range(60)), set(range(0, 60, 2))):
+        damaged = bytearray(data)
+        for number in hurt:
+            # In format 1 without compression only a length tells: that of the pair key.
+            damaged[entries[number].offset + (2 if kind == Kind(1, False) else entries[number].stored - 1)] ^= 0x10
+        path.write_bytes(damaged)
+        with smartpipe.open(scratch) as pipe:
+            found = by_items(pipe)
+            assert len(found) == 60
+            for number, block in enumerate(found):
+                if number in hurt:
+                    assert issubclass(block, smartpipe.CorruptError)
+                else:
+                    assert block == blocks[number]
+            assert by_key(pipe) == {key: found[n] if n in hurt else pairs for n, (key, pairs) in enumerate(blocks)}
+            many = pipe.get_many([key for n, (key, _) in enumerate(blocks) if n not in hurt])
+            assert [key for key, _ in many] == [key for n, (key, _) in enumerate(blocks) if n not in hurt]
+
+
+# Format 2, index
+
+
+@every_kind_of_format2
+def test_a_flipped_bit_of_the_index_loses_and_changes_nothing(kind: Kind, scratch: str) -> None:
+    plant(scratch, SMALL, kind)
+    for _ in flips(index(scratch)):
+        with warned() as messages:
+            assert read(scratch) == SMALL
+            with smartpipe.open(scratch) as pipe:
+                assert by_key(pipe) == dict(SMALL)
+                assert b"absent" not in pipe
+                assert len(list(pipe.entries())) == 4
+        if messages:
+            assert all("pipe.idx" in message for message in messages)
+
+
+@every_kind_of_format2
+def test_append_behind_a_flipped_bit_of_the_index(kind: Kind, scratch: str) -> None:
+    plant(scratch, SMALL, kind)
+    data = kind.data(scratch).read_bytes()
+    for _ in flips(index(scratch), one_bit):
+        kind.data(scratch).write_bytes(data)
+        with warned():
+            with smartpipe.open(scratch, "a") as pipe:
+                assert pipe.recovered is None
+                for key, _ in SMALL:
+                    with pytest.raises(smartpipe.DuplicateKeyError):
+                        pipe.write(key, {})
+                pipe.write(b"new", {b"k": b"v"})
+        # And what it leaves is a good index again.
+        assert read(scratch) == [*SMALL, (b"new", [(b"k", b"v")])]
+        with smartpipe.open(scratch) as pipe:
+            assert by_key(pipe) == {**dict(SMALL), b"new": [(b"k", b"v")]}
+
+
+MANY: Blocks = [(b"key %d" % number, [(b"n", b"%d" % number)]) for number in range(400)]
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_damage_anywhere_in_an_index_of_many_pages(frames: int, scratch: str) -> None:
+    writer = planter(Kind(2, False))
+    for number, (key, pairs) in enumerate(MANY):
+        writer.write(key, pairs)
+        if frames == 3 and number in (50, 200):
+            writer.frame(slots=0 if number == 50 else None)
+    writer.sync()
+    writer.frame(closed=True)
+    writer.save(scratch)
+    assert len(writer.index) > 6 * 4096
+    for offset in range(0, len(writer.index), 131):
+        damaged = bytearray(writer.index)
+        damaged[offset] ^= 0x40
+        index(scratch).write_bytes(damaged)
+        # Whatever comes first finds it: a look-up, a miss, an iteration.
+        with warned():
+            for first in (
+                lambda pipe: list(pipe),
+                lambda pipe: b"absent" in pipe,
+                lambda pipe: list(pipe[b"key 399"]),
+                lambda pipe: list(pipe.get_many(key for key, _ in MANY)),
+                lambda pipe: [list(pipe.pull_block()) for _ in MANY],
+                lambda pipe: pipe.splits(7),
+                lambda pipe: list(pipe.entries()),
+                lambda pipe: pipe.items(start=b"key 200"),
+            ):
+                with smartpipe.open(scratch) as pipe:
+                    first(pipe)
+                    assert len(pipe) == 400
+                    assert [key for key in pipe] == [key for key, _ in MANY]  # noqa: C416 - by the iterator
+                    assert all(pipe[key][0] == pairs[0] for key, pairs in MANY[offset % 7 :: 7])
+                    assert b"key 400" not in pipe
+            assert read(scratch) == MANY
+
+
+def test_append_with_damage_anywhere_in_an_index_of_many_pages(scratch: str) -> None:
+    plant(scratch, MANY, Kind(2, False))
+    data, listed = Path(scratch + ".dat").read_bytes(), index(scratch).read_bytes()
+    for offset in range(0, len(listed), 1531):
+        Path(scratch + ".dat").write_bytes(data)
+        damaged = bytearray(listed)
+        damaged[offset] ^= 0x40
+        index(scratch).write_bytes(damaged)
+        with warned(), smartpipe.open(scratch, "a") as pipe:
+            assert len(pipe) == 400
+            for key, _ in MANY:
+                assert key in pipe
+                with pytest.raises(smartpipe.DuplicateKeyError):
+                    pipe.write(key, {})
+            assert b"new" not in pipe
+            pipe.write(b"new", {})
+        assert read(scratch) == [*MANY, (b"new", [])]
+
+
+# Format 1
+
+
+@every_kind_of_format1
+def test_a_flipped_bit_of_data_of_format_1(kind: Kind, scratch: str) -> None:
+    plant(scratch, SMALL, kind)
+    path = kind.data(scratch)
+    with smartpipe.open(scratch) as pipe:
+        records = [range(entry.offset, entry.offset + entry.stored) for entry in pipe.entries()]
+    for offset in flips(path):
+        number = damaged_block(records, offset)
+        assert number is not None
+        with smartpipe.open(scratch) as pipe:
+            found, listed = by_key(pipe), by_items(pipe)
+        hurt = SMALL[number][0]
+        assert {key: pairs for key, pairs in found.items() if key != hurt} == {k: p for k, p in SMALL if k != hurt}
+        assert [block if isinstance(block, type) else block[1] for block in listed] == list(found.values())
+        if kind.compress:
+            # The stream has a checksum; but a bit or two of its header say nothing to who inflates.
+            assert found[hurt] == SMALL[number][1] or issubclass(found[hurt], smartpipe.CorruptError)
+
+
+@every_kind_of_format1
+def test_a_flipped_bit_of_an_index_of_format_1(kind: Kind, scratch: str) -> None:
+    # Keys have no checksum; a key of another length takes what is behind it for its offsets.
+    plant(scratch, SMALL, kind)
+    keys_and_lengths: set[int] = set()
+    position = 0
+    for key, _ in SMALL:
+        keys_and_lengths |= set(range(position, position + 4 + len(key)))
+        position += 20 + len(key)
+    original = dict(SMALL)
+    for offset in flips(index(scratch)):
+        with warned() as messages:
+            try:
+                with smartpipe.open(scratch) as pipe:
+                    found = by_key(pipe)
+                    listed = by_items(pipe)
+            except smartpipe.SmartPipeError as error:
+                assert error.path == str(index(scratch))
+                continue
+        assert len(listed) >= len(found)
+        if offset not in keys_and_lengths:
+            assert list(found) == list(original)
+        for key, pairs in found.items():
+            if isinstance(pairs, list) and key in original and not messages:
+                assert pairs == original[key]
+
+
+@every_kind_of_format1
+def test_an_index_of_format_1_out_of_order(kind: Kind, scratch: str) -> None:
+    plant(scratch, SMALL, kind)
+    listed = index(scratch).read_bytes()
+    first = 20 + len(SMALL[0][0])
+    index(scratch).write_bytes(listed[first:] + listed[:first])
+    with pytest.raises(smartpipe.CorruptError) as caught:
+        smartpipe.open(scratch)
+    assert caught.value.path == str(index(scratch))
+    assert caught.value.block == b"first"
+    assert caught.value.offset == len(listed) - first
+
+
+@every_kind_of_format1
+def test_append_behind_a_damaged_last_block_of_format_1_cuts_nothing(kind: Kind, scratch: str) -> None:
+    # It is not unfinished: with the same number of bytes its lengths, or its stream, are wrong.
+    plant(scratch, SMALL, kind)
+    path = kind.data(scratch)
+    with smartpipe.open(scratch) as pipe:
+        last = list(pipe.entries())[-1]
+    data = bytearray(path.read_bytes())
+    data[last.offset + (last.stored // 2 if kind.compress else 0)] ^= 0x02
+    path.write_bytes(data)
+    before = index(scratch).read_bytes()
+    with warned():
+        try:
+            with smartpipe.open(scratch, "a") as pipe:
+                pipe.write(b"new", {b"k": b"v"})
+        except smartpipe.CorruptError:
+            assert path.read_bytes() == data
+            assert index(scratch).read_bytes() == before
+            return
+        assert dict(read(scratch))[b"new"] == [(b"k", b"v")]
+
+
+# Copies and other histories
+
+
+@every_kind_of_format2
+def test_an_index_of_another_pipe_is_stale(kind: Kind, scratch: str, tmp_path: Path) -> None:
+    plant(scratch, SMALL, kind)
+    other = planter(kind)
+    other = type(other)(FILE_ID + 1)
+    other.write(b"other", {b"k": b"v"})
+    other.frame(closed=True)
+    index(scratch).write_bytes(other.index)
+    with pytest.warns(smartpipe.PipeWarning, match=r"pipe\.idx.*stale"):
+        assert read(scratch) == SMALL
+    with warned(), smartpipe.open(scratch, "a") as pipe:
+        assert pipe.recovered is None
+        assert b"other" not in pipe
+        pipe.write(b"new", {})
+    assert read(scratch) == [*SMALL, (b"new", [])]
+
+
+@every_kind_of_format2
+def test_the_index_of_a_copy_that_went_on_differently(kind: Kind, scratch: str) -> None:
+    # The same id and the same sizes; only the header of the last record tells.
+    first, second = planter(kind), planter(kind)
+    for number, writer in enumerate((first, second)):
+        writer.write(b"common", {b"k": b"v"})
+        writer.frame()
+        writer.stamp += number
+        writer.write(b"own %d" % number, {b"k": b"%d" % number})
+        writer.sync()
+        writer.frame(closed=True)
+    assert len(first.data) == len(second.data)
+    first.save(scratch)
+    index(scratch).write_bytes(second.index)
+    expected = [(b"common", [(b"k", b"v")]), (b"own 0", [(b"k", b"0")])]
+    with pytest.warns(smartpipe.PipeWarning, match=r"pipe\.idx"):
+        assert read(scratch) == expected
+    with warned(), smartpipe.open(scratch) as pipe:
+        assert b"own 1" not in pipe
+        assert b"own 0" in pipe
+    with warned(), smartpipe.open(scratch, "a") as pipe:
+        pipe.write(b"own 1", {})
+    assert read(scratch) == [*expected, (b"own 1", [])]
+
+
+@every_kind_of_format2
+def test_a_pipe_inside_a_value_is_not_taken_for_records(kind: Kind, scratch: str, tmp_path: Path) -> None:
+    # Even a copy of this very file, with its id, behind damage that makes the scan search.
+    plant(tmp_path / "inner", SMALL, kind)
+    inner = kind.data(tmp_path / "inner").read_bytes()
+    writer = planter(kind)
+    writer.deflate = lambda raw: raw
+    writer.write(b"outer", {b"copy": inner, b"again": inner * 3})
+    writer.write(b"behind", {b"k": b"v"})
+    writer.save(scratch, index=False)
+    with warned():
+        assert [key for key, _ in read(scratch)] == [b"outer", b"behind"]
+    data = bytearray(writer.data)
+    data[FILE_HEADER + 30] ^= 1
+    kind.data(scratch).write_bytes(data)
+    with warned() as messages:
+        assert read(scratch) == [(b"behind", [(b"k", b"v")])]
+    assert any("damaged" in message for message in messages)
