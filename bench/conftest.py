@@ -8,6 +8,7 @@ import pytest
 
 from bench.corpus import RESULTS, Corpus, pydoc_folder
 from bench.machine import describe
+from bench.rivals import RIVALS
 from bench.stores import Stores
 
 # Rounds, pages and small blocks of a full run and of a quick one.
@@ -17,9 +18,13 @@ QUICK = 3, 150, 2_000
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("smartpipe")
-    group.addoption("--quick", action="store_true", help="a small corpus and three rounds: seconds, and less to rely on")
+    group.addoption(
+        "--quick", action="store_true", help="a small corpus and three rounds: seconds, and less to rely on"
+    )
     group.addoption("--corpus", type=Path, help="a folder whose files are the pages (default: pages rendered by pydoc)")
-    group.addoption("--stores", type=Path, default=RESULTS / "stores", help="the folder to write to (default: %(default)s)")
+    group.addoption(
+        "--stores", type=Path, default=RESULTS / "stores", help="the folder to write to (default: %(default)s)"
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -34,14 +39,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=turn)
 
 
-def turn(item: pytest.Item) -> tuple[bool, str, str, str, int]:
+def turn(item: pytest.Item) -> tuple[str, str, str, int, int]:
+    """The place of a test: what is compared is together, each round begins with another rival, and the rest comes first."""
     parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    round = parameters.get("round", 0)
     case = parameters.get("case")
-    if "round" not in parameters:
-        return False, "", "", "", 0
     if case is None:
-        return True, "", item.name.split("[")[0], "", parameters["round"]
-    return True, case.data, case.codec, case.workload, parameters["round"]
+        return "", "", "", round, 0
+    return case.data, case.codec, case.workload, round, (RIVALS.index(case.rival) - round) % len(RIVALS)
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, object]) -> None:

@@ -91,5 +91,7 @@ def small_blocks(count: int) -> list[Block]:
             "seen": numbers.randrange(1_700_000_000, 1_800_000_000),
         }
         key = f"http://localhost/item/{numbers.randrange(1 << 40):010x}/{i}".encode()
-        blocks.append((key, {b"result": json.dumps(record).encode(), b"log": f"200 in {numbers.randrange(900)} ms".encode()}))
+        blocks.append(
+            (key, {b"result": json.dumps(record).encode(), b"log": f"200 in {numbers.randrange(900)} ms".encode()})
+        )
     return blocks

@@ -17,7 +17,16 @@ def peak(case: Case, folder: Path, corpus: Corpus) -> int:
 
     `folder` is what a case that reads reads, and empty for a case that writes.
     """
-    command = [sys.executable, "-m", "bench.memory", str(case), folder, corpus.folder, str(corpus.pages), str(corpus.small)]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.memory",
+        str(case),
+        folder,
+        corpus.folder,
+        str(corpus.pages),
+        str(corpus.small),
+    ]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
     return int(answer.stdout)
 

@@ -66,7 +66,9 @@ class Results:
 
     def places(self) -> list[Place]:
         """What was compared, in the order of the tables."""
-        return [Place(data, codec, workload) for data, names in WORKLOADS.items() for codec in CODECS for workload in names]
+        return [
+            Place(data, codec, workload) for data, names in WORKLOADS.items() for codec in CODECS for workload in names
+        ]
 
     def rivals(self) -> list[str]:
         """Who was compared."""

@@ -39,6 +39,8 @@ def test_the_limit_handles_all_bytes_of_a_block(codec: str, blocks: list[Block],
     limit.write(tmp_path, blocks, CODECS[codec])
     store = limit.open(tmp_path, CODECS[codec])
     key, pairs = blocks[17]
-    assert [(key, list(pairs)) for key, pairs in store.read()] == [(key, [(b"", joined(pairs))]) for key, pairs in blocks]
+    assert [(key, list(pairs)) for key, pairs in store.read()] == [
+        (key, [(b"", joined(pairs))]) for key, pairs in blocks
+    ]
     assert list(store.get(key)) == [(b"", joined(pairs))]
     store.close()

@@ -18,7 +18,9 @@ def test_speed(case: Case, round: int, stores: Stores, benchmark: BenchmarkFixtu
     blocks = stores.blocks(case.data)
     case.rival.prepare(blocks)
     benchmark.extra_info.update(data=case.data, codec=case.codec, workload=case.workload, rival=case.rival.name)
-    benchmark.extra_info["raw"] = sum(8 + len(name) + len(value) for _, pairs in blocks for name, value in pairs.items())
+    benchmark.extra_info["raw"] = sum(
+        8 + len(name) + len(value) for _, pairs in blocks for name, value in pairs.items()
+    )
     if case.workload == "write":
         folder = stores.fresh()
         benchmark.extra_info["blocks"] = len(blocks)

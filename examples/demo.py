@@ -93,11 +93,13 @@ def main() -> None:
         block = pipe[key]
         print(f">>> pipe[{key!r}].sizes()\n{block.sizes()}")
         print(f">>> pipe[{key!r}][b'log']\n{block[b'log'].decode()}")
-        print(f"inflated so far: {pipe.stats()['inflated_bytes']:,} bytes, of {block.sizes()[0][1]:,} that the page has")
+        print(
+            f"inflated so far: {pipe.stats()['inflated_bytes']:,} bytes, of {block.sizes()[0][1]:,} that the page has"
+        )
 
     say("4. Run over everything again, on all cores: title, text and links of every page, as JSON, into a second pipe.")
     begin = time.perf_counter()
-    run("map", crawl, records, "pages:record", "--select", "raw")
+    run("map", crawl, records, "pages:record", "--select", "raw", "--compress", "zlib")
     seconds = time.perf_counter() - begin
 
     with smartpipe.open(crawl) as source, smartpipe.open(records) as result:

@@ -1,6 +1,6 @@
 """What `make demo` does with each page: the function for `smartpipe map`.
 
-    cd examples && smartpipe map ../demo/pydoc ../demo/records pages:record --select raw
+cd examples && smartpipe map ../demo/pydoc ../demo/records pages:record --select raw
 """
 
 from __future__ import annotations
@@ -23,6 +23,14 @@ def record(key: bytes, block: smartpipe.Block) -> dict[bytes, bytes] | None:
     title = page.findtext(".//title") or ""
     for element in page.xpath("//script|//style|//head"):
         element.drop_tree()
-    links = sorted({urljoin(url, link) for link in page.xpath("//a/@href") if not link.startswith("#")})
+    links = sorted({link for href in page.xpath("//a/@href") if (link := absolute(url, href))})
     text = " ".join(page.text_content().split())
     return {b"result": json.dumps({"title": title.strip(), "text": text, "links": links}).encode()}
+
+
+def absolute(url: str, href: str) -> str | None:
+    """Return where a link of the page leads, None for one into the page itself and for what is no URL."""
+    try:
+        return None if href.startswith("#") else urljoin(url, href)
+    except ValueError:
+        return None

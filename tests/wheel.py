@@ -39,7 +39,10 @@ def pythons() -> list[str]:
     found = {}
     for minor in range(10, 15):
         name = f"python3.{minor}"
-        candidates = [shutil.which(name), *sorted(glob.glob(os.path.expanduser(f"~/.pyenv/versions/3.{minor}.*/bin/{name}")))]
+        candidates = [
+            shutil.which(name),
+            *sorted(glob.glob(os.path.expanduser(f"~/.pyenv/versions/3.{minor}.*/bin/{name}"))),
+        ]
         for candidate in filter(None, candidates):
             works = subprocess.run([candidate, "-c", "import ensurepip, ssl, sqlite3"], capture_output=True)
             if works.returncode == 0:
@@ -59,13 +62,17 @@ def try_wheel(python: str) -> None:
         builder = environment(python, work / "builder")
         run(builder, "-m", "pip", "install", "--quiet", "build")
         # From a copy: what lies built in the checkout must not help.
-        listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, check=True, capture_output=True)
+        listed = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, check=True, capture_output=True
+        )
         for file in filter(None, listed.stdout.decode().split("\0")):
             if (ROOT / file).is_file():
                 (work / "source" / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / file, work / "source" / file)
         with open(work / "build.log", "w") as log:
-            ended = subprocess.run([builder, "-m", "build", "--outdir", work / "dist", work / "source"], stdout=log, stderr=log)
+            ended = subprocess.run(
+                [builder, "-m", "build", "--outdir", work / "dist", work / "source"], stdout=log, stderr=log
+            )
         if ended.returncode != 0:
             sys.exit((work / "build.log").read_text()[-5000:])
         clean = environment(python, work / "clean")

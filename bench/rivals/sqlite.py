@@ -67,7 +67,9 @@ class SqliteStore(Store):
 
     def select(self, name: bytes) -> Iterator[tuple[bytes, bytes]]:
         value = self.value
-        for key, stored in self.database.execute("SELECT block, value FROM pairs WHERE name = ? ORDER BY rowid", (name,)):
+        for key, stored in self.database.execute(
+            "SELECT block, value FROM pairs WHERE name = ? ORDER BY rowid", (name,)
+        ):
             yield key, value(stored)
 
     def get_pair(self, key: bytes, name: bytes) -> bytes:

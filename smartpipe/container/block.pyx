@@ -199,13 +199,13 @@ cdef class Block:
         if isinstance(item, slice):
             return list(self)[item]
         if not isinstance(item, (bytes, bytearray)) and hasattr(item, "__index__"):
-            return self.pair_at(item)
+            return self._pair_at(item)
         value = self.get(item)
         if value is None:
             raise errors.PairNotFound(f"no pair with the key {bytes(item)!r}", path=self.source.path, block=self.key)
         return value
 
-    def pair_at(self, Py_ssize_t number):
+    def _pair_at(self, Py_ssize_t number):
         """Return pair `number`, from the end where it is negative; IndexError past the end."""
         cdef sp_cursor cursor = self.cursor()
         cdef sp_pair pair

@@ -24,7 +24,7 @@ cdef extern from "Python.h":
 
 MAX_BLOCK_SIZE = 256 << 20
 
-Entry = namedtuple("Entry", "key number offset stored raw pairs stamp")
+Entry = namedtuple("Entry", "key number offset stored raw pairs stamp", module=__name__)
 Entry.__doc__ = """What the index knows of a block.
 
 ``key``; ``number`` in the order of the file; ``offset`` and ``stored`` bytes in the data file; ``raw``, the bytes of
@@ -143,9 +143,9 @@ cdef class Reader:
             else:
                 absent.append(wanted)
         found.sort()
-        return self.fetch_many(found, absent)
+        return self._fetch_many(found, absent)
 
-    def fetch_many(self, found, absent):
+    def _fetch_many(self, found, absent):
         for number, key in found:
             self.check_open()
             yield key, self.layout.fetch(number, key)
@@ -163,9 +163,9 @@ cdef class Reader:
     def keys(self):
         """Iterate over the block keys, in the order of the file."""
         self.check_open()
-        return self.iterate_keys()
+        return self._iterate_keys()
 
-    def iterate_keys(self):
+    def _iterate_keys(self):
         cdef uint64_t number = self.first
         cdef sp_entry entry
         while number < self.stop:
@@ -186,14 +186,14 @@ cdef class Reader:
         cdef Items items = Items.__new__(Items)
         items.reader = self
         items.batch = Batch()
-        items.number = items.careful = self.number_of(start)
+        items.number = items.careful = self._number_of(start)
         if select is not None:
             if isinstance(select, (bytes, str)):
                 raise TypeError("select is an iterable of pair keys, not one key")
             items.select = frozenset([as_bytes(key, "the key") for key in select])
         return items
 
-    def number_of(self, start):
+    def _number_of(self, start):
         if start is None:
             return self.first
         if hasattr(start, "__index__"):
@@ -209,9 +209,9 @@ cdef class Reader:
     def entries(self):
         """Iterate over what the index knows of each block, an `Entry` each, without reading the data."""
         self.check_open()
-        return self.iterate_entries()
+        return self._iterate_entries()
 
-    def iterate_entries(self):
+    def _iterate_entries(self):
         cdef uint64_t number = self.first
         cdef sp_entry entry
         while number < self.stop:
@@ -241,13 +241,13 @@ cdef class Reader:
         end = entry.offset + 1
         start = self.first
         for part in range(1, n + 1):
-            stop = self.stop if part == n else self.first_at(begin + (end - begin) * part // n)
+            stop = self.stop if part == n else self._first_at(begin + (end - begin) * part // n)
             if stop > start:
                 parts.append(Split(os.path.abspath(self.data_path), self.layout.source.id, start, stop))
                 start = stop
         return parts
 
-    def first_at(self, offset):
+    def _first_at(self, offset):
         """The number of the first block at or behind an offset of the data file."""
         cdef uint64_t low = self.first, high = self.stop, middle
         cdef sp_entry entry
@@ -372,9 +372,9 @@ cdef class Items:
         return block.key, block
 
     def __del__(self):
-        self.leave()
+        self._leave()
 
-    def leave(self):
+    def _leave(self):
         """At the end: what somebody keeps keeps no neighbours."""
         self.batch.blocks.clear()
         self.at = 0
@@ -384,7 +384,7 @@ cdef class Items:
             self.last.detach()
         self.before = self.last = None
 
-    def fill(self):
+    cdef int fill(self) except -1:
         cdef Layout layout = self.reader.layout
         cdef bint single
         while self.number < self.reader.stop:
@@ -393,7 +393,7 @@ cdef class Items:
             try:
                 layout.fill(self.batch, self.number, self.number + 1 if single else self.reader.stop, self.select)
                 self.at = 0
-                return
+                return 0
             except errors.SmartPipeError:
                 self.batch.blocks.clear()
                 self.at = 0
@@ -401,5 +401,5 @@ cdef class Items:
                     self.number += 1
                     raise
                 self.careful = self.batch.next
-        self.leave()
+        self._leave()
         raise StopIteration

@@ -65,13 +65,13 @@ cdef class Writer:
             as_bytes(key, "a key of metadata"): as_bytes(value, "a value of metadata")
             for key, value in dict(metadata).items()}
         try:
-            self.open_files(mode, opening.Asked(format, wanted_codec(self.paths, compress), self.limit), bool(pairs))
+            self._open_files(mode, opening.Asked(format, wanted_codec(self.paths, compress), self.limit), bool(pairs))
             self.level = level if self.output.compressed else 0
             self.closed = False
             if pairs:
-                self.write_metadata(pairs)
+                self._write_metadata(pairs)
         except BaseException as error:
-            self.release()
+            self._release()
             if self.fresh:
                 opening.remove([self.output.index_path, self.output.data_path])
             if isinstance(error, OSError) and not isinstance(error, errors.SmartPipeError):
@@ -79,7 +79,7 @@ cdef class Writer:
                 raise errors.StorageError(error.strerror, path=path, number=error.errno) from error
             raise
 
-    def open_files(self, mode, asked, has_metadata):
+    def _open_files(self, mode, asked, has_metadata):
         if mode == "a":
             opening.finish_replacement(self.paths)
             existing = opening.data_file(self.paths)
@@ -113,7 +113,7 @@ cdef class Writer:
             raise errors.PipeExistsError(f"there is a pipe already: {error.filename}", path=self.path) from error
         self.fresh = True
 
-    def write_metadata(self, pairs):
+    def _write_metadata(self, pairs):
         cdef Encoder encoder = self.encoder()
         if not self.fresh:
             with Reader(self.data_path, max_block_size=self.limit) as reader:
@@ -147,7 +147,7 @@ cdef class Writer:
         try:
             encoder.fill(pairs)
         except errors.BlockTooLargeError as error:
-            raise self.placed(error, block)
+            raise self._placed(error, block)
         return self.commit(encoder, block)
 
     def block(self, key):
@@ -165,7 +165,7 @@ cdef class Writer:
     def checkpoint(self, key):
         """Finish the block that `append` fills, and begin one under a new key."""
         with self.lock:
-            self.finish_current()
+            self._finish_current()
             self.current = self.block(key)
 
     def append(self, key, value):
@@ -176,18 +176,18 @@ cdef class Writer:
             raise ValueError("append before the first checkpoint: a pair belongs to a block")
         current.append(key, value)
 
-    def finish_current(self):
+    def _finish_current(self):
         cdef BlockWriter current = self.current
         if current is not None:
             self.current = None
-            current.finish(True)
+            current._finish(True)
 
     cdef int commit(self, Encoder encoder, bytes block) except -1:
         """Compress and write a block that was claimed."""
         try:
             encoder.encode(block)
         except errors.BlockTooLargeError as error:
-            raise self.placed(error, block)
+            raise self._placed(error, block)
         with self.lock:
             self.check_open()
             self.output.check_usable()
@@ -207,7 +207,7 @@ cdef class Writer:
     cdef bint has(self, bytes block) except -1:
         return self.output.index.find(<const uint8_t *>PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block)) >= 0
 
-    def placed(self, error, block):
+    def _placed(self, error, block):
         return type(error)(error.args[0], path=self.data_path, block=block)
 
     cdef Encoder encoder(self):
@@ -251,7 +251,7 @@ cdef class Writer:
                 return
             try:
                 if self.output.failed is None:
-                    self.finish_current()
+                    self._finish_current()
                     self.output.seal()
                     if self.replacing:
                         opening.publish(self.paths, self.output)
@@ -260,7 +260,7 @@ cdef class Writer:
                     raise
                 raise self.output.fail(error, "the pipe could not be finished") from error
             finally:
-                self.release()
+                self._release()
 
     def abort(self):
         """End without publishing: a pipe that this one was to replace stays, a new one is removed.
@@ -277,9 +277,9 @@ cdef class Writer:
                 elif self.output.failed is None:
                     self.output.seal()
             finally:
-                self.release()
+                self._release()
 
-    def release(self):
+    def _release(self):
         self.closed = True
         self.current = None
         if self.output is not None:
@@ -296,7 +296,7 @@ cdef class Writer:
     def __del__(self):
         if not self.closed:
             warnings.warn(f"a writer was not closed: {self.path}", ResourceWarning, source=self)
-            self.release()
+            self._release()
 
     def __enter__(self):
         self.check_open()
@@ -318,7 +318,7 @@ cdef class Writer:
             except errors.StorageError:
                 pass  # the exception that is under way tells more; readers scan what the index lacks
             finally:
-                self.release()
+                self._release()
 
     # What it is
 
@@ -372,9 +372,9 @@ cdef class BlockWriter:
         try:
             self.encoder.add(key, value)
         except errors.BlockTooLargeError as error:
-            raise self.writer.placed(error, self.key)
+            raise self.writer._placed(error, self.key)
 
-    def finish(self, keep):
+    def _finish(self, keep):
         cdef Encoder encoder = self.encoder
         if encoder is None:
             return
@@ -390,7 +390,7 @@ cdef class BlockWriter:
         return self
 
     def __exit__(self, kind, error, traceback):
-        self.finish(kind is None)
+        self._finish(kind is None)
 
 
 class SmartPipeWriter(Writer):

@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 import signal
 import sys
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -30,8 +31,10 @@ AHEAD = 16 << 20
 TASKS = 8
 """Tasks for each process that were given out and are not through."""
 LOOK = 1.0
-"""Seconds without a message, after which it is looked whether the process still lives. Its connection does not always tell:
-a process that the work has forked has it too."""
+"""Seconds without a message, after which it is looked whether the process still lives. Its connection does not always
+tell: a process that the work has forked has it too."""
+PATIENCE = 1.0
+"""Seconds that a process has to end by itself."""
 END = b""
 """The message behind the last result of a task."""
 
@@ -140,9 +143,10 @@ class Workers(Generic[Task, Result]):
             if kill:
                 worker.process.kill()
             worker.connection.close()
+        due = time.monotonic() + PATIENCE
         for worker in self._workers:
             # All results are here: what still keeps a process is a thread that the work left behind.
-            worker.process.join(timeout=1)
+            worker.wait(due)
             worker.process.kill()
             worker.process.join()
 
@@ -172,9 +176,14 @@ class _Worker:
         """Whether the process has ended and everything that it sent was read."""
         return not self.process.is_alive() and not self.connection.poll()
 
+    def wait(self, due: float) -> None:
+        """Wait until then for the process to end. Its `join` waits for ever, timeout or not, if the work closed files."""
+        while self.process.is_alive() and time.monotonic() < due:
+            time.sleep(0.002)
+
     def how(self) -> str:
         """How the process ended."""
-        self.process.join(timeout=1)
+        self.wait(time.monotonic() + PATIENCE)
         code = self.process.exitcode
         if code is None:
             return "does not answer any more"

@@ -94,7 +94,10 @@ def test_append_gives_the_same_bytes_as_writing_at_once(kind: Kind, prefix: str)
         with smartpipe.open(prefix, "a") as pipe:
             for key, pairs in blocks:
                 pipe.write(key, pairs)
-    assert index(prefix).read_bytes()[: 20 + len(PAGES[0][0])] == index(prefix + "-once").read_bytes()[: 20 + len(PAGES[0][0])]
+    assert (
+        index(prefix).read_bytes()[: 20 + len(PAGES[0][0])]
+        == index(prefix + "-once").read_bytes()[: 20 + len(PAGES[0][0])]
+    )
     if not kind.compress:
         assert kind.data(prefix).read_bytes() == kind.data(prefix + "-once").read_bytes()
         assert index(prefix).read_bytes() == index(prefix + "-once").read_bytes()

@@ -212,7 +212,9 @@ def test_append_without_an_index_behind_a_flipped_bit(kind: Kind, synced: bool, 
 
 @every_kind_of_format2
 def test_only_what_is_selected_is_checked(kind: Kind, scratch: str) -> None:
-    blocks: Blocks = [(b"%d" % n, [(b"small", b"s%d" % n), (b"large", b"l" * 500), (b"more", b"m" * 600)]) for n in range(9)]
+    blocks: Blocks = [
+        (b"%d" % n, [(b"small", b"s%d" % n), (b"large", b"l" * 500), (b"more", b"m" * 600)]) for n in range(9)
+    ]
     plant(scratch, blocks, kind)
     path = kind.data(scratch)
     data = bytearray(path.read_bytes())
@@ -234,7 +236,12 @@ def test_only_what_is_selected_is_checked(kind: Kind, scratch: str) -> None:
         assert block[b"small"] == b"s4"
         assert block[b"large"] == b"l" * 500
         assert block.sizes() == [(b"small", 2), (b"large", 500), (b"more", 600)]
-        for call in (lambda: block[b"more"], lambda: list(block), lambda: block[-1], lambda: list(pipe.pull_block(b"4"))):
+        for call in (
+            lambda: block[b"more"],
+            lambda: list(block),
+            lambda: block[-1],
+            lambda: list(pipe.pull_block(b"4")),
+        ):
             with pytest.raises(smartpipe.CorruptError) as caught:
                 call()
             assert caught.value.block == b"4"
@@ -293,13 +300,12 @@ def test_append_behind_a_flipped_bit_of_the_index(kind: Kind, scratch: str) -> N
     data = kind.data(scratch).read_bytes()
     for _ in flips(index(scratch), one_bit):
         kind.data(scratch).write_bytes(data)
-        with warned():
-            with smartpipe.open(scratch, "a") as pipe:
-                assert pipe.recovered is None
-                for key, _ in SMALL:
-                    with pytest.raises(smartpipe.DuplicateKeyError):
-                        pipe.write(key, {})
-                pipe.write(b"new", {b"k": b"v"})
+        with warned(), smartpipe.open(scratch, "a") as pipe:
+            assert pipe.recovered is None
+            for key, _ in SMALL:
+                with pytest.raises(smartpipe.DuplicateKeyError):
+                    pipe.write(key, {})
+            pipe.write(b"new", {b"k": b"v"})
         # And what it leaves is a good index again.
         assert read(scratch) == [*SMALL, (b"new", [(b"k", b"v")])]
         with smartpipe.open(scratch) as pipe:

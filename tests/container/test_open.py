@@ -652,4 +652,6 @@ def test_a_warning_names_the_line_that_opened_the_pipe(mode: Any, prefix: str) -
         warnings.simplefilter("always")
         caller()
     assert caught
-    assert {(warning.filename, warning.lineno) for warning in caught} == {(__file__, caller.__code__.co_firstlineno + 1)}
+    assert {(warning.filename, warning.lineno) for warning in caught} == {
+        (__file__, caller.__code__.co_firstlineno + 1)
+    }

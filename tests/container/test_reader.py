@@ -758,7 +758,11 @@ def test_blocks_over_max_block_size_are_refused_and_the_others_given(kind: Kind,
                 assert (found, list(block)) == (key, pairs)
                 continue
             assert key in pipe
-            for call in (lambda key=key: list(pipe[key]), lambda: next(items), lambda key=key: list(pipe.pull_block(key))):
+            for call in (
+                lambda key=key: list(pipe[key]),
+                lambda: next(items),
+                lambda key=key: list(pipe.pull_block(key)),
+            ):
                 with pytest.raises(smartpipe.BlockTooLargeError, match=str(limit)) as caught:
                     call()
                 assert isinstance(caught.value, ValueError)

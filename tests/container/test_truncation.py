@@ -138,14 +138,13 @@ def test_zeros_behind_a_cut_anywhere(kind: Kind, scratch: str) -> None:
     places = ends(data)
     for size in range(FILE_HEADER, len(data)):
         kind.data(scratch).write_bytes(data[:size] + bytes(len(data) - size))
-        with warned():
-            with smartpipe.open(scratch) as pipe:
-                blocks = []
-                for key in pipe:
-                    try:
-                        blocks.append((key, list(pipe[key])))
-                    except smartpipe.CorruptError:
-                        blocks.append((key, None))  # type: ignore[arg-type]
+        with warned(), smartpipe.open(scratch) as pipe:
+            blocks = []
+            for key in pipe:
+                try:
+                    blocks.append((key, list(pipe[key])))
+                except smartpipe.CorruptError:
+                    blocks.append((key, None))  # type: ignore[arg-type]
         good = whole(places, size)
         # Where the bytes that are missing were zeros anyway, a block more is whole.
         assert blocks[:good] == SMALL[:good]
@@ -289,7 +288,12 @@ def test_a_pipe_that_becomes_shorter_while_it_is_open(kind: Kind, scratch: str) 
         late = pipe[b"19"]
         late.keys()
         os.truncate(kind.data(scratch), 100_000)
-        for call in (lambda: pipe[b"18"], lambda: late[b"k"], lambda: list(pipe.items()), lambda: list(pipe.items(start=9))):
+        for call in (
+            lambda: pipe[b"18"],
+            lambda: late[b"k"],
+            lambda: list(pipe.items()),
+            lambda: list(pipe.items(start=9)),
+        ):
             with pytest.raises(smartpipe.TruncatedError) as caught:
                 call()
             assert caught.value.path == str(kind.data(scratch))

@@ -559,15 +559,14 @@ def test_max_block_size_is_the_largest_raw_size(kind: Kind, add: Any, limit: int
 
 @every_kind
 def test_a_pair_that_is_too_large_leaves_the_open_block_as_it_was(kind: Kind, prefix: str) -> None:
-    with smartpipe.open(prefix, "w", **kind.options, max_block_size=100) as pipe:
-        with pipe.block(b"key") as block:
-            block.append(b"a", b"1" * 40)  # 49
-            for size in (43, 44, 4096, 10_000):
-                with pytest.raises(smartpipe.BlockTooLargeError):
-                    block.append(b"b", b"2" * size)
-            block.append(b"c", b"3" * 42)  # 51
+    with smartpipe.open(prefix, "w", **kind.options, max_block_size=100) as pipe, pipe.block(b"key") as block:
+        block.append(b"a", b"1" * 40)  # 49
+        for size in (43, 44, 4096, 10_000):
             with pytest.raises(smartpipe.BlockTooLargeError):
-                block.append(b"", b"")
+                block.append(b"b", b"2" * size)
+        block.append(b"c", b"3" * 42)  # 51
+        with pytest.raises(smartpipe.BlockTooLargeError):
+            block.append(b"", b"")
     assert read(prefix) == [(b"key", [(b"a", b"1" * 40), (b"c", b"3" * 42)])]
 
 
@@ -841,9 +840,9 @@ def test_append_after_a_kill_at_each_instant_of_replacing(
                 with smartpipe.open(instant, "a") as pipe:
                     pipe.write(*NEW)
             except smartpipe.FormatError as error:
+                # Nothing tells whether what lies at .new is finished; once its data is at its place, its index follows.
                 assert kind.format == 1 and "index" in str(error)
-                if os.path.exists(instant + ".new" + kind.extension):
-                    assert read(instant + ".new") == PAGES
+                assert read(instant + ".new") == PAGES
                 continue
             assert read(instant) in ([*SMALL, NEW], [*PAGES, NEW])
 
@@ -880,7 +879,12 @@ print(sum(key in reader for key in [b"key %d" % number for number in range(2000)
 
 @every_kind_of_format2
 def test_metadata_describes_a_pipe(kind: Kind, prefix: str) -> None:
-    metadata = {b"source": b"https://example.org", b"": b"", b"large": b"x" * 10_000, memoryview(b"by"): bytearray(b"us")}  # type: ignore[dict-item]
+    metadata = {
+        b"source": b"https://example.org",
+        b"": b"",
+        b"large": b"x" * 10_000,
+        memoryview(b"by"): bytearray(b"us"),
+    }  # type: ignore[dict-item]
     with smartpipe.open(prefix, "w", **kind.options, metadata=metadata) as pipe:
         assert len(pipe) == 0
         pipe.write(*NEW)
