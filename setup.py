@@ -50,7 +50,9 @@ setup(
         language_level=3,
         nthreads=os.cpu_count() or 1,
         compiler_directives={
+            "auto_pickle": False,
             "cdivision": True,
+            "nonecheck": True,
             "embedsignature": True,
             "linetrace": BUILD == "coverage",
         },

@@ -17,15 +17,11 @@ DOCS = HERE.parent / "docs"
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a small corpus and three rounds: half a minute")
     parser.add_argument(
-        "--quick", action="store_true", help="a small corpus and three rounds: half a minute, and less to rely on"
+        "--corpus", type=Path, help="a folder whose files are the pages, at most 1,000 (default: pydoc's)"
     )
-    parser.add_argument(
-        "--corpus", type=Path, help="a folder whose files are the pages, at most 1,000 (default: rendered by pydoc)"
-    )
-    parser.add_argument(
-        "--stores", type=Path, default=RESULTS / "stores", help="the folder to write to (default: %(default)s)"
-    )
+    parser.add_argument("--stores", type=Path, default=RESULTS / "stores", help="where to write (default: %(default)s)")
     options = parser.parse_args()
 
     RESULTS.mkdir(exist_ok=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.cases import Case
 from bench.corpus import RESULTS, Corpus, pydoc_folder
 from bench.machine import describe
 from bench.rivals import RIVALS
@@ -18,13 +19,9 @@ QUICK = 3, 150, 2_000
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("smartpipe")
-    group.addoption(
-        "--quick", action="store_true", help="a small corpus and three rounds: seconds, and less to rely on"
-    )
-    group.addoption("--corpus", type=Path, help="a folder whose files are the pages (default: pages rendered by pydoc)")
-    group.addoption(
-        "--stores", type=Path, default=RESULTS / "stores", help="the folder to write to (default: %(default)s)"
-    )
+    group.addoption("--quick", action="store_true", help="a small corpus and three rounds: half a minute")
+    group.addoption("--corpus", type=Path, help="a folder whose files are the pages, at most 1,000 (default: pydoc's)")
+    group.addoption("--stores", type=Path, default=RESULTS / "stores", help="where to write (default: %(default)s)")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -40,11 +37,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def turn(item: pytest.Item) -> tuple[str, str, str, int, int]:
-    """The place of a test: what is compared is together, each round begins with another rival, and the rest comes first."""
-    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-    round = parameters.get("round", 0)
+    """The place of a test: x"""
+    if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+        return "", "", "", 0, 0
+    parameters = item.callspec.params
+    round = int(str(parameters.get("round", 0)))
     case = parameters.get("case")
-    if case is None:
+    if not isinstance(case, Case):
         return "", "", "", round, 0
     return case.data, case.codec, case.workload, round, (RIVALS.index(case.rival) - round) % len(RIVALS)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 Block = tuple[bytes, dict[bytes, bytes]]
 
@@ -55,21 +56,23 @@ def page_blocks(folder: Path, most: int) -> list[Block]:
 
 def page_block(folder: Path, path: Path) -> Block:
     raw = path.read_bytes()
-    url = f"http://localhost/{path.relative_to(folder).as_posix()}"
+    url = f"http://localhost/{quote(path.relative_to(folder).as_posix(), errors='surrogateescape')}"
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     title = TITLE.search(raw)
+    links = [link.decode("utf-8", "replace") for link in dict.fromkeys(LINK.findall(raw))][:20]
     result = {
         "url": url,
         "title": title[1].decode("utf-8", "replace").strip() if title else path.name,
         "bytes": len(raw),
         "words": len(raw.split()),
-        "links": [link.decode("utf-8", "replace") for link in dict.fromkeys(LINK.findall(raw))][:20],
+        "links": links,
     }
     response = (
-        f"HTTP/1.1 200 OK\r\nServer: pydoc\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nContent-Type: {kind}; charset=utf-8\r\n"
-        f"Content-Length: {len(raw)}\r\nCache-Control: max-age=3600\r\nConnection: keep-alive\r\n\r\n"
+        f"HTTP/1.1 200 OK\r\nServer: pydoc\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\n"
+        f"Content-Type: {kind}; charset=utf-8\r\nContent-Length: {len(raw)}\r\n"
+        f"Cache-Control: max-age=3600\r\nConnection: keep-alive\r\n\r\n"
     )
-    log = f"00:00:00.000 fetch {url}\n00:00:00.041 200, {len(raw)} bytes\n00:00:00.057 {len(result['links'])} links\n"
+    log = f"00:00:00.000 fetch {url}\n00:00:00.041 200, {len(raw)} bytes\n00:00:00.057 {len(links)} links\n"
     return url.encode(), {
         b"raw": raw,
         b"response": response.encode(),
@@ -91,7 +94,6 @@ def small_blocks(count: int) -> list[Block]:
             "seen": numbers.randrange(1_700_000_000, 1_800_000_000),
         }
         key = f"http://localhost/item/{numbers.randrange(1 << 40):010x}/{i}".encode()
-        blocks.append(
-            (key, {b"result": json.dumps(record).encode(), b"log": f"200 in {numbers.randrange(900)} ms".encode()})
-        )
+        log = f"200 in {numbers.randrange(900)} ms"
+        blocks.append((key, {b"result": json.dumps(record).encode(), b"log": log.encode()}))
     return blocks

@@ -1,4 +1,4 @@
-"""Real pages for the benchmark: what pydoc says about the modules of the standard library. `python -m bench.pages FOLDER`."""
+"""Real pages: what pydoc says about the modules of the standard library. `python -m bench.pages FOLDER` makes them."""
 
 import contextlib
 import os

@@ -9,6 +9,7 @@ END = "<!-- measured: end -->"
 DATA = {"pages": "Pages", "small": "Small blocks"}
 CODECS = {"zlib": "compressed, level 6", "none": "plain"}
 MEMORY = ("write", "read")
+VERSIONS = ("Python", "smartpipe", "zlib-ng", "LMDB", "SQLite", "FastWARC")
 OWN = (SELF, "smartpipe, format 1", LIMIT)
 # Differences below are noise.
 EQUAL = 0.97
@@ -24,19 +25,19 @@ def markdown(results: Results) -> str:
 
 
 def header(results: Results) -> str:
-    versions = ("Python", "smartpipe", "zlib-ng", "LMDB", "SQLite", "FastWARC")
     commit = results.commit[:12] + (" with changes that were not committed" if results.dirty else "")
     pages = results.extra[Place("pages", "zlib", "write"), SELF]
     small = results.extra[Place("small", "zlib", "write"), SELF]
-    return "\n".join(
-        (
-            f"Measured {results.date} at {commit}: {results.rounds()} rounds on {results.cpu}, {results.machine['memory']}, "
-            f"{results.machine['system']}, {results.machine['file system']}, load {results.machine['load']} at the start.",
-            ", ".join(f"{name} {results.machine[name]}" for name in versions) + ".",
-            f"Pages: {pages['blocks']:,} blocks, {pages['raw'] / 1e6:.1f} MB of pairs. "
-            f"Small blocks: {small['blocks']:,}, {small['raw'] / 1e6:.1f} MB.",
-        )
-    )
+    machine = results.machine
+    versions = ", ".join(f"{name} {machine[name]}" for name in VERSIONS)
+    lines = [
+        f"Measured {results.date} at {commit}: {results.rounds()} rounds on {results.cpu}, ",
+        f"{machine['memory']}, {machine['system']}, {machine['file system']}, load {machine['load']} at the end. ",
+        f"{versions}. ",
+        f"Pages: {pages['blocks']:,} blocks, {pages['raw'] / 1e6:.1f} MB of pairs. ",
+        f"Small blocks: {small['blocks']:,}, {small['raw'] / 1e6:.1f} MB.",
+    ]
+    return "".join(lines)
 
 
 def goals(results: Results) -> str:

@@ -32,7 +32,7 @@ class Goal:
 
 
 class Results:
-    """Medians and ratios. A ratio is the median of the ratios within each round, which what else the machine did moves little."""
+    """Medians and ratios. A ratio is the median of the ratios of the rounds: what else runs here moves it little."""
 
     def __init__(self, path: Path) -> None:
         found = json.loads(path.read_text())
@@ -43,17 +43,19 @@ class Results:
         self.dirty: bool = found["commit_info"]["dirty"]
         self.date: str = found["datetime"][:10]
         self.times: dict[tuple[Place, str], list[float]] = defaultdict(list)
+        self.processor: dict[tuple[Place, str], list[float]] = defaultdict(list)
         self.extra: dict[tuple[Place, str], dict[str, int]] = defaultdict(dict)
         self.starts: dict[str, list[float]] = defaultdict(list)
         self.inflated = 0
         for test in found["benchmarks"]:
             self.take(test["extra_info"], test["stats"]["data"])
 
-    def take(self, extra: dict[str, int | str], times: list[float]) -> None:
+    def take(self, extra: dict[str, int | float | str], times: list[float]) -> None:
         if "rival" in extra:
             place = Place(str(extra["data"]), str(extra["codec"]), str(extra["workload"]))
             case = place, str(extra["rival"])
             self.times[case].extend(times)
+            self.processor[case].append(float(extra["processor"]))
             self.extra[case].update({name: value for name, value in extra.items() if isinstance(value, int)})
         elif "program" in extra:
             self.starts[str(extra["program"])].extend(times)
@@ -84,19 +86,30 @@ class Results:
 
     def ratio(self, place: Place, rival: str) -> float:
         """How many times as fast as the rival smartpipe is."""
-        own, other = self.times[place, SELF], self.times[place, rival]
-        return median(theirs / ours for ours, theirs in zip(own, other, strict=True))
+        return middle_ratio(self.times[place, rival], self.times[place, SELF])
+
+    def processor_ratio(self, place: Place, rival: str) -> float:
+        """The same in processor time, which neither the disk nor other work on the machine adds to."""
+        return middle_ratio(self.processor[place, rival], self.processor[place, SELF])
 
     def goals(self) -> list[Goal]:
         """What the issue promises, reached or short."""
         goals = []
         for workload, verb in (("write", "writing"), ("read", "reading all pairs of")):
-            ratio = self.ratio(Place("pages", "zlib", workload), LIMIT)
+            place = Place("pages", "zlib", workload)
+            ratio, processor = self.ratio(place, LIMIT), self.processor_ratio(place, LIMIT)
             promise = f"{verb} compressed pages at 0.9 × the speed of zlib-ng's Python API alone, or more"
-            goals.append(Goal(promise, f"{ratio:.2f} ×", ratio >= 0.9))
+            measured = f"{ratio:.2f} ×, {processor:.2f} × in processor time"
+            # Both, so that no other work on the machine lets it seem reached.
+            goals.append(Goal(promise, measured, min(ratio, processor) >= 0.9))
         # The fastest start of each: whatever else runs on the machine only ever makes one slower.
         cost = 1000 * (min(self.starts["import"]) - min(self.starts["interpreter"]))
         goals.append(Goal("`import smartpipe` in under 30 ms more than the interpreter", f"{cost:.1f} ms", cost < 30))
         promise = "one small pair of a block with a page of 1 MiB inflates under 20 KB"
         goals.append(Goal(promise, f"{self.inflated:,} bytes", self.inflated < 20_000))
         return goals
+
+
+def middle_ratio(theirs: list[float], ours: list[float]) -> float:
+    """The median of the ratios of the rounds."""
+    return median(their / our for their, our in zip(theirs, ours, strict=True))

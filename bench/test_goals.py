@@ -1,4 +1,4 @@
-"""What has a goal of its own: the time that `import smartpipe` takes, and what one small pair costs beside a large one."""
+"""What has a goal of its own: the time of `import smartpipe`, and what a small pair costs beside a large one."""
 
 import subprocess
 import sys
@@ -9,6 +9,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 import smartpipe
 from bench.cases import SMALL_PAIR
+from bench.clock import measure
 from bench.stores import Stores
 
 PROGRAMS = {"interpreter": "pass", "import": "import smartpipe"}
@@ -19,7 +20,7 @@ PAGE = 1 << 20
 def test_start(program: str, round: int, benchmark: BenchmarkFixture) -> None:
     benchmark.extra_info["program"] = program
     command = [sys.executable, "-c", PROGRAMS[program]]
-    benchmark.pedantic(subprocess.run, (command,), {"check": True}, rounds=3, warmup_rounds=1)
+    measure(benchmark, lambda: subprocess.run(command, check=True), rounds=3, warmup=1)
 
 
 def test_one_small_pair_of_a_block_with_a_page(stores: Stores, tmp_path: Path, benchmark: BenchmarkFixture) -> None:
@@ -29,6 +30,6 @@ def test_one_small_pair_of_a_block_with_a_page(stores: Stores, tmp_path: Path, b
     with smartpipe.open(tmp_path / "pipe", "w", compress=True) as pipe:
         pipe.write(b"page", pairs)
     with smartpipe.open(tmp_path / "pipe") as pipe:
-        value = benchmark.pedantic(lambda: pipe[b"page"][SMALL_PAIR])
+        value = measure(benchmark, lambda: pipe[b"page"][SMALL_PAIR])
         benchmark.extra_info["inflated"] = pipe.stats()["inflated_bytes"]
     assert value == pairs[SMALL_PAIR]

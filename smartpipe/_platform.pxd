@@ -6,3 +6,5 @@ cdef int64_t read_at(int fd, uint8_t *p, size_t n, uint64_t offset) noexcept nog
 
 cdef class Descriptor:
     cdef readonly int number       # -1: closed
+    cdef int owner                 # the process that took its lock, 0: none
+    cdef object __weakref__

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import sys
+import weakref
 
 from libc.errno cimport EINTR
 from libc.errno cimport errno as c_errno
@@ -43,7 +44,14 @@ cdef class Descriptor:
     def close(self):
         number, self.number = self.number, -1
         if number >= 0:
+            if self.owner == os.getpid():
+                # A child that was forked meanwhile may still have the file open, and with it the lock.
+                fcntl.flock(number, fcntl.LOCK_UN)
             os.close(number)
+
+    def read(self, size):
+        """Return so many bytes from the start of the file, fewer where it ends before."""
+        return os.pread(self.number, size, 0)
 
     def size(self):
         """Return the size of the file in bytes."""
@@ -115,7 +123,22 @@ def lock(Descriptor file):
         fcntl.flock(file.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    file.owner = os.getpid()
+    locked.add(file)
     return True
+
+
+# Files whose lock this process took. A forked child closes its copies: the lock ends with the parent.
+locked = weakref.WeakSet()
+
+
+def close_in_child():
+    for file in list(locked):
+        file.close()
+    locked.clear()
+
+
+os.register_at_fork(after_in_child=close_in_child)
 
 
 def holder(Descriptor file):

@@ -1,4 +1,4 @@
-"""The limit: compressed, zlib-ng's Python API in memory, a call per block and nothing else; plain, a file and nothing else.
+"""The limit: compressed, zlib-ng's Python API in memory, a call per block; plain, a file; nothing else.
 
 Blocks are joined to bytes beforehand, sizes and places are known, nothing is split into pairs, checked or looked up.
 """
@@ -83,7 +83,7 @@ class FileStore(Store):
     """A file whose places are known."""
 
     def __init__(self, path: Path, keys: list[bytes], sizes: list[int]) -> None:
-        self.file = open(path, "rb", buffering=0)
+        self.file = path.open("rb", buffering=0)
         self.places = {}
         end = 0
         for key, size in zip(keys, sizes, strict=True):

@@ -1,6 +1,6 @@
 """FastWARC: a web archive. A page is a response record of headers and body, and every other pair a metadata record.
 
-An archive has no index, so the adapter writes one beside it, of a line per block: the offset of its first record, and its key.
+An archive has no index, so the adapter writes one beside it: per block the offset of its first record, and its key.
 """
 
 import os
@@ -57,7 +57,7 @@ def records(url: str, pairs: dict[bytes, bytes]) -> Iterator[WarcRecord]:
 
 
 def record(kind: WarcRecordType, url: str, content_type: str, content: bytes) -> WarcRecord:
-    made = WarcRecord()
+    made: WarcRecord = WarcRecord()
     made.init_headers(kind)
     made.headers.append(URL.decode(), url)
     made.headers.append("Content-Type", content_type)
@@ -81,7 +81,7 @@ class ArchiveStore(Store):
     def __init__(self, folder: Path, compress: bool) -> None:
         self.path = path(folder, compress)
         self.compress = compress
-        self.file = open(self.path, "rb", buffering=0)
+        self.file = self.path.open("rb", buffering=0)
         lines = (line.split(b" ", 1) for line in (folder / "index").read_bytes().splitlines())
         self.places = {key: int(offset) for offset, key in lines}
 

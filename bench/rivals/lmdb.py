@@ -75,7 +75,7 @@ class LmdbStore(Store):
                 yield bytes(place[: -len(end)]), self.value(stored)
 
     def get_pair(self, key: bytes, name: bytes) -> bytes:
-        return self.value(self.transaction.get(key + b"\0" + name))
+        return self.value(self.transaction.get(key + b"\0" + name, default=b""))
 
     def close(self) -> None:
         self.transaction.abort()

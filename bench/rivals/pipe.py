@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import smartpipe
 from bench.corpus import Block
@@ -11,7 +12,7 @@ from bench.rivals.rival import LEVEL, Pairs, Rival, Store
 class Pipe(Rival):
     """A pipe."""
 
-    def __init__(self, name: str, format: int) -> None:
+    def __init__(self, name: str, format: Literal[1, 2]) -> None:
         self.name = name
         self.format = format
 

@@ -36,14 +36,17 @@ class Store(ABC):
 
 
 class Rival(ABC):
-    """A way to keep blocks. All make the same promise: a block that was written survives the end of the process, and everything
-    is synced to the disk when `write` returns; where a rival promises less, its name says so."""
+    """A way to keep blocks.
+
+    All make the same promise: a block that was written survives the end of the process, and everything is synced to the
+    disk when `write` returns. Where a rival promises less, its name says so.
+    """
 
     name: str
     workloads: frozenset[str] = ALL
 
-    def prepare(self, blocks: list[Block]) -> None:
-        """What is not the rival's work, before the clock runs: it has nothing to do."""
+    def prepare(self, blocks: list[Block]) -> None:  # noqa: B027 - most have nothing to do
+        """What is not the rival's work, before the clock runs."""
 
     @abstractmethod
     def write(self, folder: Path, blocks: list[Block], compress: bool) -> None:

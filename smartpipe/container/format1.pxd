@@ -10,6 +10,7 @@ cdef class Format1(Layout):
     cdef readonly str index_path
     cdef readonly bint compressed
     cdef readonly bint torn        # the index ends within an entry
+    cdef uint64_t end              # where that entry says the data before it ends
     cdef readonly uint64_t index_good
     cdef int plan(self, sp_entry *entry, uint64_t number, uint64_t stored, Task *task, bytes key) except -1
     cdef uint64_t raw_size(self, uint64_t number, sp_entry *entry, uint64_t stored) except? 0

@@ -4,7 +4,7 @@ from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
 
 from smartpipe._codec cimport (
     SP_BLOCK, SP_ENTRY1, SP_FULL, SP_NONE, SP_OK, SP_STREAM, SP_TRUNCATED, SP_ZLIB, entry1_decode,
-    most_raw, pairs_check, sp_entry1,
+    most_raw, pairs_check, sp_entry1, sp_load32, sp_load64,
 )
 from smartpipe.container.block cimport Block
 from smartpipe.container.index cimport Index
@@ -14,6 +14,15 @@ from smartpipe.container.source cimport Source, Task
 from smartpipe import errors
 
 cdef uint64_t UNKNOWN = <uint64_t>-1
+
+
+cdef uint64_t torn_offset(const uint8_t *p, size_t n) noexcept:
+    """The offset in an entry that is not all there, UNKNOWN where it ends before."""
+    cdef size_t key_length
+    if n < 4:
+        return UNKNOWN
+    key_length = sp_load32(p)
+    return sp_load64(p + 4 + key_length) if key_length <= n and n - key_length >= 12 else UNKNOWN
 
 
 cdef class Format1(Layout):
@@ -43,6 +52,7 @@ cdef class Format1(Layout):
         while position < n:
             if entry1_decode(p + position, n - position, &found) != SP_OK:
                 self.torn = True
+                self.end = torn_offset(p + position, n - position)
                 self.complaints.append(f"{self.index_path}: the index ends within an entry at offset {position}: "
                                        f"{self.index.count} blocks are listed before it")
                 break
@@ -69,6 +79,14 @@ cdef class Format1(Layout):
             raise errors.CorruptError(f"the index lists no block, and the data file has {self.size} bytes: the keys of "
                                       "its blocks are lost", path=self.index_path)
 
+    def cut_torn_entry(self):
+        """Take the last listed block for the end of the data, as it is after a kill: an entry is written before its block."""
+        if self.end != UNKNOWN and self.end < self.size:
+            raise errors.CorruptError(
+                f"the index ends within the entry of a block at {self.end} of the data, which has {self.size} bytes: "
+                "the key of that block is lost", path=self.index_path, offset=self.index_good)
+        self.torn = False
+
     cdef int extent(self, uint64_t number, sp_entry *entry, uint64_t *stored) except -1:
         cdef uint64_t end = self.size
         cdef sp_entry next
@@ -77,8 +95,11 @@ cdef class Format1(Layout):
             self.index.entry(number + 1, &next)
             end = next.offset
         elif self.torn and not self.compressed:
-            raise errors.CorruptError("where it ends is not known: the index ends within the entry of the next block",
-                                      path=self.source.path, block=self.index.key(number, entry), offset=entry.offset)
+            if self.end == UNKNOWN:
+                raise errors.CorruptError(
+                    "where it ends is not known: the index ends within the entry of the next block",
+                    path=self.source.path, block=self.index.key(number, entry), offset=entry.offset)
+            end = self.end
         if end > self.size or entry.offset > end:
             raise errors.TruncatedError(
                 f"the index lists it from {entry.offset} to {max(end, entry.offset)}, the file has {self.size} bytes",

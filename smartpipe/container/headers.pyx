@@ -6,18 +6,26 @@ from smartpipe._codec cimport (
 )
 
 from smartpipe import errors
+from smartpipe._platform import open_reading
 
 INDEX_HEADER = SP_INDEX_HEADER
 CODECS = {SP_NONE: "none", SP_ZLIB: "zlib"}
 
 
 def file_header(path):
-    """Return (file id, codec number) of a data file of format 2, (None, None) where it ends within the header, None for
-    any other file. A header of another version, or a damaged one, is FormatError or CorruptError."""
+    """Return what `header_of` does for the data file that has a name at this moment."""
+    file = open_reading(path)
+    try:
+        return header_of(file, path)
+    finally:
+        file.close()
+
+
+def header_of(file, path):
+    """Return (file id, codec number) of an open data file of format 2, (None, None) where it ends within the header, None
+    for any other file. A header of another version, or a damaged one, is FormatError or CorruptError."""
     cdef sp_file header
-    cdef bytes start
-    with open(path, "rb") as file:
-        start = file.read(SP_FILE_HEADER)
+    cdef bytes start = file.read(SP_FILE_HEADER)
     cdef int status = file_decode(start, len(start), &header)
     if status == SP_OK:
         return header.id, header.codec

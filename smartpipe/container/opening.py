@@ -14,7 +14,7 @@ from smartpipe._platform import Descriptor, disk, holder, lock, open_reading
 from smartpipe.container.format1 import Format1
 from smartpipe.container.format2 import Format2
 from smartpipe.container.frames import read_frames
-from smartpipe.container.headers import CODECS, INDEX_HEADER, file_header, index_id, is_index
+from smartpipe.container.headers import CODECS, INDEX_HEADER, file_header, header_of, index_id, is_index
 from smartpipe.container.index import Index
 from smartpipe.container.output import Output, Output1, Output2
 from smartpipe.container.paths import Paths, missing
@@ -24,6 +24,7 @@ from smartpipe.container.tally import Tally
 
 APPEND = os.O_RDWR | os.O_APPEND
 CREATE = APPEND | os.O_CREAT | os.O_EXCL
+ATTEMPTS = 5
 
 
 class Found(NamedTuple):
@@ -60,10 +61,10 @@ def data_file(paths: Paths) -> str | None:
     return existing[0] if existing else None
 
 
-def recognize(paths: Paths, path: str) -> Found:
-    """Find out what a data file is, from its first bytes and its index."""
+def recognize(paths: Paths, path: str, file: Descriptor) -> Found:
+    """Find out what an open data file is, from its first bytes and its index."""
     compressed = path.endswith(".datz")
-    header = file_header(path)
+    header = header_of(file, path)
     if header is not None and header[0] is not None:
         return Found(2, *header)
     of_format2 = is_index(paths.index)
@@ -80,29 +81,58 @@ def recognize(paths: Paths, path: str) -> Found:
         return Found(1, 0, compressed)
     # Empty, or cut within a header of format 2.
     if of_format2 and (index_size or 0) > INDEX_HEADER:
-        size = os.path.getsize(path)
         raise errors.TruncatedError(
-            "the file ends within its header, and its index lists blocks", path=path, offset=size
+            "the file ends within its header, and its index lists blocks", path=path, offset=file.size()
         )
     if index_size and not of_format2:
         return Found(1, 0, compressed)
-    return Found(1 if index_size == 0 and os.path.getsize(path) == 0 else 2, 0, compressed, blank=True)
+    return Found(1 if index_size == 0 and file.size() == 0 else 2, 0, compressed, blank=True)
 
 
 def open_layout(paths: Paths, limit: int) -> tuple[Format1 | Format2, str]:
     """Open a pipe for reading; returns its layout and the path of its data file."""
-    path = data_file(paths)
+    path = None
+    for attempt in range(ATTEMPTS):
+        try:
+            path = data_file(paths)
+            layout = None if path is None else read_layout(paths, path, limit, attempt == ATTEMPTS - 1)
+        except FileNotFoundError:
+            continue  # a file had just been replaced by one with another name
+        if layout is not None and path is not None:
+            return layout, path
     if path is None:
         raise missing(paths)
-    found = recognize(paths, path)
-    if found.format == 2 and index_id(paths.index) not in (None, found.id):
-        # Perhaps it is just being replaced: its data was renamed, its index not yet.
-        path = data_file(paths) or path
-        found = recognize(paths, path)
-    source = Source(path, open_reading(path), found.id, limit)
-    if found.format == 1:
-        return Format1(source, paths.index, path.endswith(".datz")), path
-    return Format2(source, paths.index, found.codec), path
+    raise errors.FormatError(f"the pipe was replaced {ATTEMPTS} times while it was opened", path=paths.prefix)
+
+
+def read_layout(paths: Paths, path: str, limit: int, last: bool) -> Format1 | Format2 | None:
+    """Open a data file with its index; None where they do not belong together, as when the pipe is just being replaced. At the
+    last attempt an index of another data file is no longer thought to be that, but stale."""
+    file = open_reading(path)
+    try:
+        found = recognize(paths, path, file)
+        source = Source(path, file, found.id, limit)
+        if found.format == 1:
+            layout: Format1 | Format2 = Format1(source, paths.index, path.endswith(".datz"))
+            together = True
+        else:
+            layout = Format2(source, paths.index, found.codec)
+            together = last or index_id(paths.index) in (None, found.id)
+        if together and still_named(file, path):
+            return layout
+    except errors.SmartPipeError:
+        if last or still_named(file, path):
+            file.close()
+            raise
+    file.close()
+    return None
+
+
+def still_named(file: Descriptor, path: str) -> bool:
+    try:
+        return file.is_named(path)
+    except FileNotFoundError:
+        return False
 
 
 def lock_existing(path: str) -> Descriptor:
@@ -114,14 +144,12 @@ def lock_existing(path: str) -> Descriptor:
                 pid = holder(file)
                 by = "" if pid is None else f": process {pid}"
                 raise errors.LockedError(f"another writer has the pipe open{by}", path=path)
-            if file.is_named(path):
+            if still_named(file, path):
                 return file
-        except FileNotFoundError:
-            pass  # removed in between: opening it again tells
         except BaseException:
             file.close()
             raise
-        file.close()  # replaced in between
+        file.close()  # replaced or removed in between
 
 
 def create(paths: Paths, asked: Asked) -> Output:
@@ -136,7 +164,7 @@ def create(paths: Paths, asked: Asked) -> Output:
         disk.sync_folder(paths.folder)
     except BaseException:
         file.close()
-        disk.unlink(data_path)
+        remove([paths.index, data_path])
         raise
     return output
 
@@ -157,7 +185,7 @@ def append(paths: Paths, path: str, asked: Asked) -> tuple[Output, str | None]:
     """Go on with the pipe in an existing data file; returns also what had to be cut off, in words."""
     file = lock_existing(path)
     try:
-        found = recognize(paths, path)
+        found = recognize(paths, path, file)
         compressed = path.endswith(".datz") if found.blank or found.format == 1 else found.codec > 0
         if asked.compressed is not None and asked.compressed != compressed:
             raise ValueError(f"{path} is {'' if compressed else 'not '}compressed, and compress asks for the contrary")
@@ -189,6 +217,8 @@ def append1(paths: Paths, source: Source, file: Descriptor, found: Found) -> tup
         cut = []
         if index_size > layout.index_good:
             cut.append(f"{index_size - layout.index_good} bytes of an index entry")
+        if layout.torn:
+            layout.cut_torn_entry()
         data_end, raw_end, last = layout.last_whole()
         if last is not None:
             cut.append(f"the unfinished block {last!r}, {layout.size - data_end} bytes")
@@ -261,12 +291,19 @@ def fits(path: str, index: str) -> bool:
 
 def begin_replacement(paths: Paths) -> list[Descriptor]:
     """Take the locks of the pipe that is to be replaced, and clear the place of the new one; returns the locks."""
-    guards = [lock_existing(path) for path in paths.existing()]
-    for path in paths.new.existing():
-        unfinished = lock_existing(path)  # nobody is writing there
-        disk.unlink(path)
-        unfinished.close()
-    remove([paths.new.index])
+    guards: list[Descriptor] = []
+    try:
+        for path in paths.existing():
+            guards.append(lock_existing(path))
+        for path in paths.new.existing():
+            unfinished = lock_existing(path)  # nobody is writing there
+            disk.unlink(path)
+            unfinished.close()
+        remove([paths.new.index])
+    except BaseException:
+        for guard in guards:
+            guard.close()
+        raise
     return guards
 
 

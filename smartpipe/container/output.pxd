@@ -17,6 +17,7 @@ cdef class Output:
     cdef Descriptor index_file
     cdef readonly uint64_t size    # of the data: whole blocks only
     cdef readonly uint64_t index_size
+    cdef bint unsyncable
     cdef readonly str failed       # why nothing more is written; None while all is well
     cdef int put(self, bytes key, Encoder encoder) except -1
     cdef int check_usable(self) except -1

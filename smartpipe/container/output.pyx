@@ -37,6 +37,9 @@ cdef class Output:
         self.data.close()
 
     cdef int check_usable(self) except -1:
+        if self.data.number < 0:
+            raise errors.ClosedError("the writer belongs to the process that this one was forked from",
+                                     path=self.data_path)
         if self.failed is not None:
             raise errors.StorageError(f"nothing more is written after an error: {self.failed}", path=self.data_path)
         return 0
@@ -63,7 +66,15 @@ cdef class Output:
         try:
             disk.sync(self.data)
         except OSError as error:
+            self.unsyncable = True
             raise self.fail(error, "the data could not be synced") from error
+
+    def sync_after_failure(self):
+        """Let the blocks that were written before an error reach the disk. A sync that failed is not tried again: the system
+        may have forgotten what it could not write."""
+        if self.unsyncable:
+            self.check_usable()
+        disk.sync(self.data)
 
 
 cdef class Output1(Output):

@@ -55,10 +55,12 @@ cdef class Reader:
     (1, True, [b'a'], b'<html>')
     """
 
+    def __cinit__(self):
+        self.closed = True
+
     def __init__(self, path, *, max_block_size=MAX_BLOCK_SIZE):
         split = path if isinstance(path, Split) else None
         paths = paths_of(path if split is None else split.path)
-        self.closed = True
         try:
             self.layout, self.data_path = open_layout(paths, check_limit(max_block_size))
         except errors.SmartPipeError:

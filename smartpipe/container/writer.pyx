@@ -47,9 +47,11 @@ cdef class Writer:
     cdef readonly object recovered
     cdef readonly bint closed
 
+    def __cinit__(self):
+        self.closed = True
+
     def __init__(self, path, mode, *, format=None, compress=None, int level=6, max_block_size=MAX_BLOCK_SIZE,
                  metadata=None):
-        self.closed = True
         self.lock = threading.RLock()
         self.encoders = []
         self.guards = []
@@ -244,17 +246,22 @@ cdef class Writer:
     def close(self):
         """Write the open block of `checkpoint`, sync, finish the index, and take the place of a pipe to be replaced.
 
+        After an error of the system only what was written before is synced, and nothing is replaced, which is a StorageError.
         Closing twice is fine.
         """
         with self.lock:
             if self.closed:
                 return
             try:
-                if self.output.failed is None:
-                    self._finish_current()
-                    self.output.seal()
-                    if self.replacing:
-                        opening.publish(self.paths, self.output)
+                if self.output.failed is not None and not self.replacing:
+                    # What was written before the error is whole, and readers find it without the rest of the index.
+                    self.output.sync_after_failure()
+                    return
+                self.output.check_usable()
+                self._finish_current()
+                self.output.seal()
+                if self.replacing:
+                    opening.publish(self.paths, self.output)
             except OSError as error:
                 if isinstance(error, errors.SmartPipeError):
                     raise

@@ -244,8 +244,8 @@ class _Work:
             return (None, 0) if returned is None else _checked(returned, self.limit)
         except Exception as error:
             if self.raising:
-                what = traceback.format_exception_only(error)[-1].strip()
-                raise FunctionError(f"the function raised {what}", path=self.path, block=key) from error
+                what = "".join(traceback.format_exception_only(error)).strip()
+                raise FunctionError(f"the function raised {what:.500}", path=self.path, block=key) from error
             text = _traceback(error)
             return text, 8 + len(ERROR) + len(text)
 

@@ -177,7 +177,7 @@ class _Worker:
         return not self.process.is_alive() and not self.connection.poll()
 
     def wait(self, due: float) -> None:
-        """Wait until then for the process to end. Its `join` waits for ever, timeout or not, if the work closed files."""
+        """Wait until then for the process to end. Its `join` waits for ever, timeout or not, if files were closed."""
         while self.process.is_alive() and time.monotonic() < due:
             time.sleep(0.002)
 

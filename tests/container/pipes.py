@@ -48,7 +48,7 @@ every_kind = pytest.mark.parametrize("kind", KINDS, ids=str)
 every_kind_of_format2 = pytest.mark.parametrize("kind", KINDS[:2], ids=str)
 every_kind_of_format1 = pytest.mark.parametrize("kind", KINDS[2:], ids=str)
 
-# A large value and a pair key twice; empty keys and an empty value; no pairs; a binary key and a large value that does not shrink much.
+# A large value and a pair key twice; empty keys and an empty value; no pairs; a binary key and a large value of digits.
 PAGES: Blocks = [
     (b"https://a", [(b"raw", b"<html>" + bytes(range(256)) * 40), (b"log", b"ok"), (b"log", b"again")]),
     (b"", [(b"", b"")]),

@@ -1,7 +1,7 @@
 """Going on with a pipe: one that was closed, one whose writer was killed, one whose index is of no use.
 
-Files of killed writers are made in two ways: by killing one, and by cutting files at every byte. FORMAT.md, «Reading without an
-index, and tails», «Files and locks» and «Format 1».
+Files of killed writers are made in two ways: by killing one, and by cutting files at every byte. FORMAT.md, «Reading
+without an index, and tails», «Files and locks» and «Format 1».
 """
 
 from __future__ import annotations

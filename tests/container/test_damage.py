@@ -1,7 +1,7 @@
 """Every bit of a pipe flipped: what is given is right, or an error or a warning of ours says that something is not.
 
-In format 2 damage of a record costs this block only, and damage of the index costs nothing. Format 1 has no checksums of its own:
-what its offsets, lengths and streams tell is expected to be told.
+In format 2 damage of a record costs this block only, and damage of the index costs nothing. Format 1 has no checksums
+of its own: what its offsets, lengths and streams tell is expected to be told.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def test_append_behind_a_flipped_bit_loses_no_other_block(kind: Kind, scratch: s
         index(scratch).write_bytes(listed)
         number = damaged_block(records, offset)
         damaged = path.read_bytes()
-        with warned() as messages:
+        with warned():
             try:
                 with smartpipe.open(scratch, "a") as pipe:
                     recovered = pipe.recovered

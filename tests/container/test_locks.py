@@ -1,4 +1,4 @@
-"""One writer at a time: the lock, who holds it, and when it is gone. Readers take none. FORMAT.md, «Files and locks»."""
+"""One writer at a time: the lock, who holds it, and when it is gone. FORMAT.md, «Files and locks»."""
 
 from __future__ import annotations
 

@@ -494,6 +494,19 @@ def test_what_a_kill_at_creation_leaves_is_an_empty_pipe(compress: bool, size: i
     assert read(prefix) == [(b"a", [(b"k", b"v")])]
 
 
+@every_kind
+def test_append_makes_of_two_empty_files_the_format_that_is_asked_for(kind: Kind, prefix: str) -> None:
+    # What a kill at creation leaves, and what the original leaves of a pipe without blocks.
+    kind.data(prefix).write_bytes(b"")
+    index(prefix).write_bytes(b"")
+    assert read(prefix) == []
+    with smartpipe.open(prefix, "a", **kind.options) as pipe:
+        assert (pipe.format, pipe.codec) == (kind.format, "zlib" if kind.compress else "none")
+        pipe.write(b"a", {b"k": b"v"})
+    with smartpipe.open(prefix) as reader:
+        assert (reader.format, list(reader[b"a"])) == (kind.format, [(b"k", b"v")])
+
+
 @every_kind_of_format2
 @pytest.mark.parametrize("size", range(FILE_HEADER))
 def test_data_cut_within_its_header_is_no_empty_pipe_where_the_index_lists_blocks(

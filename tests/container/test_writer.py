@@ -36,7 +36,7 @@ from .pipes import (
     warned,
     write,
 )
-from .process import run
+from .process import run, start
 
 NEW = (b"new", [(b"k", b"v")])
 
@@ -573,9 +573,9 @@ def test_a_pair_that_is_too_large_leaves_the_open_block_as_it_was(kind: Kind, pr
 @every_kind
 def test_a_value_over_4_gib(kind: Kind, prefix: str) -> None:
     with smartpipe.open(prefix, "w", **kind.options, max_block_size=1 << 40) as pipe:
-        for pairs in ({b"k": bytes(1 << 32)}, {bytes(1 << 32): b"v"}, {b"k": bytes((1 << 32) - 9)}):
+        for pair in ((b"k", bytes(1 << 32)), (bytes(1 << 32), b"v"), (b"k", bytes((1 << 32) - 9))):
             with pytest.raises(smartpipe.BlockTooLargeError, match=str((1 << 32) - 1)):
-                pipe.write(b"key", pairs)
+                pipe.write(b"key", [pair])
         pipe.write(b"key", {})
     assert read(prefix) == [(b"key", [])]
 
@@ -737,6 +737,25 @@ def test_flush_and_sync_list_every_block_in_the_index(kind: Kind, call: str, pre
             assert read(prefix) == SMALL[: number + 1]
 
 
+@every_kind_of_format2
+def test_the_index_of_many_blocks_is_one_frame(kind: Kind, scratch: str) -> None:
+    # FORMAT.md, «Index»: made anew as one frame with one table when more than 16,384 entries lie outside of tables.
+    for count, frames in ((1000, 1), (20_000, 1)):
+        with smartpipe.open(scratch, "w", **kind.options) as pipe:
+            for number in range(count):
+                pipe.write(b"%d" % number, {})
+        data, listed = kind.data(scratch).read_bytes(), index(scratch).read_bytes()
+        found = format2.read_index(listed, data, int.from_bytes(data[8:16], "little"))
+        assert found is not None
+        assert len(found.frames) == frames
+        assert found.frames[0].closed and found.frames[0].slots
+        assert found.frames[0].synced == found.end == len(data)
+        with smartpipe.open(scratch) as pipe:
+            assert len(pipe) == count
+            assert all(b"%d" % number in pipe for number in range(0, count, 7))
+            assert b"%d" % count not in pipe
+
+
 @every_kind
 def test_len_and_in(kind: Kind, prefix: str) -> None:
     plant(prefix, SMALL, kind)
@@ -872,6 +891,42 @@ smartpipe.open(sys.argv[1], "w").close()
 print(sum(key in reader for key in [b"key %d" % number for number in range(2000)]))
 """
     assert run(code, prefix) == "2000\n"
+
+
+REPLACING = """
+import sys, smartpipe
+path, format, other = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+for version in range(1, 200):
+    compress = bool(int(sys.argv[4])) ^ bool(other and version % 2)
+    with smartpipe.open(path, "w", format=format, compress=compress) as pipe:
+        for number in range(version % 5 + 3):
+            pairs = {b"version": b"%d" % version, b"v": b"v" * (version * 37 % 300)}
+            pipe.write(b"%d of %d" % (number, version), pairs)
+"""
+
+
+@every_kind
+@pytest.mark.parametrize("other", [False, True])
+def test_reading_while_another_process_replaces(kind: Kind, other: bool, prefix: str) -> None:
+    # With and without a change of the extension. What is read is always one whole version.
+    write(prefix, [(b"%d of 0" % number, [(b"version", b"0"), (b"v", b"")]) for number in range(3)], kind)
+    versions = set()
+    with start(REPLACING, prefix, kind.format, int(other), int(kind.compress)) as process:
+        while process.poll() is None:
+            try:
+                with warned():
+                    found = read(prefix)
+            except (smartpipe.FormatError, smartpipe.PipeNotFoundError):
+                # A pipe of format 1 has no id: there is an instant in which it has no index.
+                assert kind.format == 1
+                continue
+            version = int(found[0][1][0][1])
+            expected = [(b"version", b"%d" % version), (b"v", b"v" * (version * 37 % 300))]
+            assert found == [(b"%d of %d" % (number, version), expected) for number in range(version % 5 + 3)]
+            versions.add(version)
+    assert process.returncode == 0
+    assert read(prefix)[0][1][0] == (b"version", b"199")
+    assert len(versions) > 2
 
 
 # Metadata

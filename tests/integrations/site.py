@@ -67,7 +67,7 @@ class Site:
             def do_GET(self) -> None:
                 site.requests.append(Asked(self.path, dict(self.headers), time.monotonic()))
                 if len(site.asked()) > site.free:
-                    site.gate.wait(60)
+                    site.gate.wait(600)
                 answer = site.pages.get(self.path, (404, [("Content-Type", "text/html")], b"<p>nothing</p>"))
                 status, headers, body = answer() if callable(answer) else answer
                 self.send_response_only(status)

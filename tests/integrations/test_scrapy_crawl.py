@@ -142,10 +142,19 @@ def test_pages_that_are_no_utf8(site: Site, crawl: Crawl, tmp_path: Path) -> Non
     assert result(read[f"{site.url}/bytes"]) == {"title": None, "links": []}
 
 
-@pytest.mark.parametrize("page", [b"", b"\x00\xff\xfe<a href=", b"<a href='x\x00y'><\xf0\x28\x8c", b"<" * 100_000])
-def test_a_page_of_garbage_is_a_page(page: bytes, site: Site, crawl: Crawl, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("page", "charset"),
+    [
+        (b"", "utf-16"),
+        (b"\x00\xff\xfe<a href=", "utf-16"),
+        (b"<a href='x\x00y'><\xf0\x28\x8c", "bogus"),
+        (b"<a href='/'>a</a>", "rot13"),
+        (b"<" * 100_000, "utf-8"),
+    ],
+)
+def test_a_page_of_garbage_is_a_page(page: bytes, charset: str, site: Site, crawl: Crawl, tmp_path: Path) -> None:
     site.html("/", "<a href=garbage>garbage</a><a href=good>good</a>")
-    site.pages["/garbage"] = (200, [("Content-Type", "text/html; charset=utf-16")], page)
+    site.pages["/garbage"] = (200, [("Content-Type", f"text/html; charset={charset}")], page)
     site.html("/good", "good")
 
     ran = crawl(site.url, "-o", "pages")
@@ -153,6 +162,7 @@ def test_a_page_of_garbage_is_a_page(page: bytes, site: Site, crawl: Crawl, tmp_
     assert (ran.code, ran.err) == (0, "")
     read = blocks(tmp_path / "pages")
     assert read[f"{site.url}/garbage"]["raw"] == page
+    assert ("links" in facts(read[f"{site.url}/garbage"])) is (charset == "rot13")
     assert read[f"{site.url}/good"]["raw"] == b"good"
 
 
@@ -338,11 +348,16 @@ def test_one_form_of_each_url(site: Site, crawl: Crawl, tmp_path: Path) -> None:
 def test_the_options_of_the_pipe(site: Site, crawl: Crawl, tmp_path: Path) -> None:
     site.html("/", "<p>the same again</p>" * 1000)
 
-    for name, options in {"default": [], "plain": ["--compress", "none"]}.items():
+    for name, options in {"default": [], "plain": ["--compress", "none"], "a.dat": [], "b.datz": []}.items():
         assert crawl(site.url, "-o", name, *options).code == 0
-    # The same command goes on with either, although it says nothing about compression.
-    for name in ("default", "plain"):
-        assert crawl(site.url, "-o", name).code == 0
+    # Either is gone on with, by a command that says nothing about compression, and under each of its names.
+    for name in ("default", "plain", "a", "a.dat", "a.idx", "b", "b.datz", "b.idx"):
+        ran = crawl(site.url, "-o", name)
+        assert (ran.code, ran.err) == (0, "")
+        assert "\nin the pipe before: 1 page\n" in ran.out
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("default.datz", "default.idx", "plain.dat", "plain.idx", "a.dat", "a.idx", "b.datz", "b.idx")
+    }
 
     ran = crawl(site.url, "-o", "plain", "--compress", "zlib")
     assert (ran.code, ran.out) == (1, "")

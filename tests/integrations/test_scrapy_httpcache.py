@@ -16,6 +16,7 @@ from scrapy.utils.request import RequestFingerprinter
 
 import smartpipe
 from smartpipe.integrations.scrapy import PipeCacheStorage
+from smartpipe.integrations.scrapy.head import response_head
 
 from .process import Process, Ran
 from .site import Site
@@ -255,6 +256,18 @@ def test_a_response_comes_back_as_it_was(response: Response, storage: PipeCacheS
     if isinstance(response, TextResponse):
         assert isinstance(read, TextResponse) and read.text == response.text
     assert isinstance(request.meta["cache_timestamp"], float)
+
+
+@pytest.mark.parametrize(
+    ("response", "head"),
+    [
+        (Response("http://a/", protocol="h2"), b"HTTP/2 200 OK\r\n"),
+        (Response("http://a/", status=404, protocol="HTTP/1.0"), b"HTTP/1.0 404 Not Found\r\n"),
+        (Response("http://a/", status=599, headers={"a": [b"1", b"\xff"]}), b"HTTP/1.1 599 \r\nA: 1\r\nA: \xff\r\n"),
+    ],
+)
+def test_the_head_of_a_response(response: Response, head: bytes) -> None:
+    assert response_head(response) == head
 
 
 def test_requests_are_told_apart_and_the_newest_response_counts(storage: PipeCacheStorage) -> None:

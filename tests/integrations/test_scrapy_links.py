@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scrapy import Request
 from scrapy.http import HtmlResponse
 
-from smartpipe.integrations.scrapy.links import links, page_url, site, title
+from smartpipe.integrations.scrapy.links import page_url, read_page, site
 
 
 @pytest.mark.parametrize(
@@ -77,13 +77,22 @@ def test_where_a_page_leads() -> None:
         <img src="no.png"> <link href="no.css"> <script src="no.js"></script>"""
     )
 
-    assert links(response) == [
+    assert read_page(response)[1] == [
         "http://a/d/moved.html",
         "http://a/d/e",
         "http://a/d/?g=1&h=2",
         "http://other/i",
         "http://a/d/j",
     ]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["<base href='http://['>", "<meta http-equiv='refresh' content='0; url=http://[x'>", "<a href='http://['>1</a>"],
+)
+def test_one_broken_url_does_not_hide_the_others(broken: str) -> None:
+    text = f"{broken}<title>whole</title><a href='d'>2</a>"
+    assert read_page(page(text)) == ("whole", ["http://a/b/d"])
 
 
 @pytest.mark.parametrize(
@@ -97,4 +106,4 @@ def test_where_a_page_leads() -> None:
     ],
 )
 def test_the_title(text: str, found: str | None) -> None:
-    assert title(page(text)) == found
+    assert read_page(page(text))[0] == found

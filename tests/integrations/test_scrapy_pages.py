@@ -9,7 +9,7 @@ import pytest
 
 from .blocks import blocks, facts, result
 from .process import Process, Ran
-from .site import Site
+from .site import Answer, Site
 
 Run = Callable[..., Ran]
 
@@ -82,6 +82,22 @@ def test_pages_become_blocks(site: Site, run: Run, tmp_path: Path) -> None:
     assert a["result"] == b'{"text": "text of a"}'
     assert list(gone) == ["raw", "response", "error", "log"]
     assert gone["error"] == b"HTTP 410 Gone"
+
+
+def test_what_can_not_be_fetched_is_a_block_with_an_error(site: Site, run: Run, tmp_path: Path) -> None:
+    def hangs_up() -> Answer:
+        raise ConnectionError
+
+    site.pages["/up"] = hangs_up
+
+    ran = run("/up#part")
+
+    assert ran.out == "{'smartpipe/bytes': 0, 'smartpipe/errors': 1, 'smartpipe/pages': 1} finished\n"
+    [(key, block)] = blocks(tmp_path / "pages").items()
+    assert key == f"{site.url}/up"
+    assert list(block) == ["error", "log"]
+    assert block["error"].startswith(b"DownloadFailedError: ")
+    assert facts(block)["request"] == f"GET {site.url}/up#part"
 
 
 def test_redirects_are_followed_by_scrapy_and_logged(site: Site, run: Run, tmp_path: Path) -> None:

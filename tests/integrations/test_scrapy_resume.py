@@ -105,7 +105,7 @@ def test_a_second_signal_ends_it_at_once(site: Site, start: Callable[..., Proces
     script = f"""
 from smartpipe.integrations.scrapy import crawl, crawling
 crawling._GRACE = 3600
-counts = crawl("{site.url}/1", "pages", concurrency=4)
+counts = crawl("{site.url}/1", "pages", concurrency=4, settings={{"DOWNLOAD_TIMEOUT": 600}})
 print(counts.pages, counts.left, counts.signal)
 """
     process = start("-c", script)

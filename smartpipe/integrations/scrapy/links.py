@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
+from parsel import Selector
 from scrapy.http import HtmlResponse
 from scrapy.utils.response import get_base_url, get_meta_refresh
 from w3lib.url import safe_url_string
+
+Result = TypeVar("Result")
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -44,31 +48,40 @@ def site(url: str) -> tuple[str | None, int | None]:
     return parts.hostname, None if parts.port == _PORTS[parts.scheme] else parts.port
 
 
-def title(response: HtmlResponse) -> str | None:
-    """Return the text of the first `<title>`, None where there is none."""
-    element = next(response.selector.root.iter("title"), None)
-    return None if element is None else " ".join("".join(element.itertext()).split())
+def read_page(response: HtmlResponse) -> tuple[str | None, list[str]]:
+    """Return the title of a page, None where there is none, and the pages that it leads to.
 
+    These are its refresh, and then its links and frames in their order, on any host, each once, without broken ones.
 
-def links(response: HtmlResponse) -> list[str]:
-    """Return the pages that this one leads to, on any host, each once: its refresh, then links and frames in order."""
-    found: dict[str, None] = {}
-    base = get_base_url(response)
-    for href in dict.fromkeys(_references(response)):
-        try:
-            url = page_url(urljoin(base, href), response.encoding)
-        except ValueError:  # of urljoin, for a host like [x
-            continue
+    Raises UnicodeError or LookupError where the page names an encoding that is none of text.
+    """
+    # Not the response's own selector, which does not exist where <base> is broken.
+    root = Selector(text=response.text, type="html").root
+    element = next(root.iter("title"), None)
+    title = None if element is None else " ".join("".join(element.itertext()).split())
+    base = _unless_broken(get_base_url, response) or response.url
+    links: dict[str, None] = {}
+    for href in dict.fromkeys(_references(response, root)):
+        joined = _unless_broken(urljoin, base, href)
+        url = None if joined is None else page_url(joined, response.encoding)
         if url is not None:
-            found[url] = None
-    return list(found)
+            links[url] = None
+    return title, list(links)
 
 
-def _references(response: HtmlResponse) -> Iterator[str]:
-    _, refresh = get_meta_refresh(response)
+def _references(response: HtmlResponse, root: Any) -> Iterator[str]:
+    _, refresh = _unless_broken(get_meta_refresh, response) or (None, None)
     if refresh is not None:
         yield refresh
-    for element in response.selector.root.iter("a", "area", "frame", "iframe"):
+    for element in root.iter("a", "area", "frame", "iframe"):
         href = element.get("href" if element.tag in ("a", "area") else "src", "").strip()
         if href and not href.startswith("#"):
             yield href
+
+
+def _unless_broken(function: Callable[..., Result], *arguments: Any) -> Result | None:
+    # A URL with a host like [x is a ValueError.
+    try:
+        return function(*arguments)
+    except ValueError:
+        return None

@@ -26,9 +26,10 @@ class SharedPipe:
 
     _shared: ClassVar[dict[str, SharedPipe]] = {}
 
-    def __init__(self, path: str, settings: BaseSettings) -> None:
+    def __init__(self, path: str, prefix: str, settings: BaseSettings) -> None:
         compress = settings.get("SMARTPIPE_COMPRESS")
-        if compress is None and not any(os.path.isfile(path + suffix) for suffix in _DATA):
+        is_new = not any(os.path.isfile(prefix + suffix) for suffix in _DATA)
+        if compress is None and is_new and not path.endswith(".dat"):
             compress = True
         self._writer = smartpipe.open(
             path,
@@ -40,6 +41,7 @@ class SharedPipe:
         self.error: Exception | None = None
         """What made writing fail, for whom started the spider: Scrapy only logs it."""
         self._path = path
+        self._prefix = prefix
         self._reader: Reader | None = None
         self._users = 0
 
@@ -53,22 +55,29 @@ class SharedPipe:
 
         Raises what `smartpipe.open` does in mode `"a"`.
         """
-        prefix = _prefix(path)
+        path = os.path.abspath(path)
+        prefix, suffix = os.path.splitext(os.path.realpath(path))
+        if suffix not in (*_DATA, ".idx"):
+            prefix += suffix
         pipe = cls._shared.get(prefix)
         if pipe is None:
-            pipe = cls._shared[prefix] = cls(prefix, settings)
+            pipe = cls._shared[prefix] = cls(path, prefix, settings)
         pipe._users += 1
         return pipe
 
     def release(self) -> None:
-        """Close the pipe when nobody else uses it."""
+        """Close the pipe when nobody else uses it. What `write` raised before is not raised again."""
         self._users -= 1
         if self._users:
             return
-        del self._shared[self._path]
+        del self._shared[self._prefix]
         if self._reader is not None:
             self._reader.close()
-        self._writer.close()
+        try:
+            self._writer.close()
+        except (SmartPipeError, OSError):
+            if self.error is None:
+                raise
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, bytes) and key in self._writer
@@ -93,8 +102,3 @@ class SharedPipe:
             self._writer.flush()
             self._reader = smartpipe.open(self._path)
         return self._reader[key]
-
-
-def _prefix(path: str | os.PathLike[str]) -> str:
-    prefix, suffix = os.path.splitext(os.path.realpath(path))
-    return prefix if suffix in (*_DATA, ".idx") else prefix + suffix

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin
 
-from lxml.etree import LxmlError  # type: ignore[import-untyped]
 from scrapy import Request, Spider, signals
 from scrapy.crawler import Crawler
 from scrapy.exceptions import IgnoreRequest
@@ -16,7 +15,7 @@ from scrapy.robotstxt import RobotParser
 from twisted.python.failure import Failure
 
 from smartpipe.integrations.scrapy.frontier import Frontier, Target
-from smartpipe.integrations.scrapy.links import links, page_url, site, title
+from smartpipe.integrations.scrapy.links import page_url, read_page, site
 from smartpipe.integrations.scrapy.pages import Page
 
 
@@ -166,9 +165,11 @@ def _result(page: Page) -> dict[str, Any]:
         return {"title": None, "links": [location]}
     if isinstance(page.response, HtmlResponse):
         try:
-            return {"title": title(page.response), "links": links(page.response)}
-        except (LxmlError, ValueError, LookupError) as error:
+            title, links = read_page(page.response)
+        except (UnicodeError, LookupError) as error:
             page.log.append(f"links: not read, {type(error).__name__}: {error}")
+        else:
+            return {"title": title, "links": links}
     return {"title": None, "links": []}
 
 

@@ -1,0 +1,69 @@
+"""Readers, writers, blocks and iterators: they are not copied, not pickled, and lacking something they do not crash."""
+
+from __future__ import annotations
+
+import pytest
+
+from .pipes import KINDS, PAGES, plant
+from .process import run
+
+PREPARE = """
+import copy, pickle, sys
+import smartpipe
+path = sys.argv[1]
+reader = smartpipe.open(path)
+writer = smartpipe.open(path + "-new", "w")
+block = writer.block(b"open")
+items = reader.items()
+next(items)
+objects = {
+    "reader": reader, "writer": writer, "writer's block": block, "items": items, "block": reader[b"https://a"],
+    "block of items": next(items)[1], "pairs": iter(reader[b"https://a"]), "keys": reader.keys(),
+    "entries": reader.entries(), "many": reader.get_many([b""]),
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "call", ["pickle.dumps(thing)", "copy.copy(thing)", "copy.deepcopy(thing)", "pickle.dumps([thing], 5)"]
+)
+def test_open_things_can_not_be_copied(call: str, prefix: str) -> None:
+    # Two of them on the same files would not know of each other. What travels is a Split.
+    plant(prefix, PAGES, KINDS[0])
+    code = f"""{PREPARE}
+for name, thing in objects.items():
+    try:
+        {call}
+    except TypeError:
+        continue
+    print(name)
+writer.abort()
+"""
+    assert run(code, prefix) == ""
+
+
+def test_what_was_made_without_its_init_raises(prefix: str) -> None:
+    # As a subclass whose __init__ forgets super().__init__().
+    plant(prefix, PAGES, KINDS[0])
+    code = f"""{PREPARE}
+writer.abort()
+names = (
+    "keys sizes items entries stats splits pull_block get_next_block_key get_many getall get write block checkpoint append"
+    " flush sync abort close __enter__ __exit__ data_path format codec metadata position path key"
+).split()
+arguments = [(), (b"a",), (2,), (b"a", b"b"), (b"a", {{}}), (None, None, None)]
+
+def ask(name, arguments):
+    return lambda thing: getattr(thing, name)(*arguments)
+
+calls = [len, list, repr, next, lambda thing: thing[b"a"], lambda thing: thing[0], lambda thing: b"a" in thing]
+calls += [ask(name, some) for name in names for some in arguments]
+for thing in objects.values():
+    for call in calls:
+        try:
+            call(type(thing).__new__(type(thing)))
+        except Exception:
+            pass
+print("alive")
+"""
+    assert run(code, prefix) == "alive\n"
