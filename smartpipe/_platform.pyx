@@ -124,21 +124,21 @@ def lock(Descriptor file):
     except BlockingIOError:
         return False
     file.owner = os.getpid()
-    locked.add(file)
+    _locked.add(file)
     return True
 
 
 # Files whose lock this process took. A forked child closes its copies: the lock ends with the parent.
-locked = weakref.WeakSet()
+_locked = weakref.WeakSet()
 
 
-def close_in_child():
-    for file in list(locked):
+def _close_in_child():
+    for file in list(_locked):
         file.close()
-    locked.clear()
+    _locked.clear()
 
 
-os.register_at_fork(after_in_child=close_in_child)
+os.register_at_fork(after_in_child=_close_in_child)
 
 
 def holder(Descriptor file):

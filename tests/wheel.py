@@ -1,4 +1,4 @@
-"""Build the wheel, install it into a clean environment and use it there, by every Python that is here or those that are named.
+"""Build the wheel, install it into a clean environment and use it there, by every Python here or those that are named.
 
 Run by `make wheel`: python tests/wheel.py [PYTHON ...]
 """

@@ -106,8 +106,10 @@ def open_layout(paths: Paths, limit: int) -> tuple[Format1 | Format2, str]:
 
 
 def read_layout(paths: Paths, path: str, limit: int, last: bool) -> Format1 | Format2 | None:
-    """Open a data file with its index; None where they do not belong together, as when the pipe is just being replaced. At the
-    last attempt an index of another data file is no longer thought to be that, but stale."""
+    """Open a data file with its index; None where they do not belong together, as when the pipe is just being replaced.
+
+    At the last attempt an index of another data file is no longer thought to be that, but stale.
+    """
     file = open_reading(path)
     try:
         found = recognize(paths, path, file)

@@ -70,8 +70,8 @@ cdef class Output:
             raise self.fail(error, "the data could not be synced") from error
 
     def sync_after_failure(self):
-        """Let the blocks that were written before an error reach the disk. A sync that failed is not tried again: the system
-        may have forgotten what it could not write."""
+        """Let the blocks that were written before an error reach the disk. A sync that failed is not tried again: the
+        system may have forgotten what it could not write."""
         if self.unsyncable:
             self.check_usable()
         disk.sync(self.data)

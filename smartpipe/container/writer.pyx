@@ -246,7 +246,8 @@ cdef class Writer:
     def close(self):
         """Write the open block of `checkpoint`, sync, finish the index, and take the place of a pipe to be replaced.
 
-        After an error of the system only what was written before is synced, and nothing is replaced, which is a StorageError.
+        After an error of the system only what was written before is synced; that nothing is replaced then is a
+        StorageError.
         Closing twice is fine.
         """
         with self.lock:

@@ -12,11 +12,12 @@ import smartpipe
 HOME = str(Path(smartpipe.__file__).parents[1])
 
 
-def start(code: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
+def start(code: str, *arguments: object, stderr: bool = False, **environment: str) -> subprocess.Popen[str]:
     """Start a fresh interpreter on some code, whose sys.argv[1:] are the arguments; its output can be read."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if stderr else None,
         text=True,
         env={**os.environ, "PYTHONPATH": HOME, **environment},
     )

@@ -179,7 +179,7 @@ def test_kill_9_loses_no_block_that_write_had_returned_for(kind: Kind, prefix: s
 
 
 def unfinished(kind: Kind, listed: int) -> tuple[bytes, bytes]:
-    """Data and index of a writer that was killed behind SMALL, without a sync; the index lists the first blocks only."""
+    """Data and index of a writer that was killed behind SMALL, without a sync; the index lists the first."""
     writer = planter(kind)
     for number, (key, pairs) in enumerate(SMALL):
         writer.write(key, pairs)

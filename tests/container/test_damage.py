@@ -277,6 +277,36 @@ def test_blocks_around_damaged_ones_are_given_once(kind: Kind, scratch: str) -> 
             assert [key for key, _ in many] == [key for n, (key, _) in enumerate(blocks) if n not in hurt]
 
 
+@every_kind_of_format2
+@pytest.mark.parametrize("place", [0, 2, 4])
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_flipped_bit_of_the_metadata(kind: Kind, place: int, listed: bool, scratch: str) -> None:
+    metadata = {b"by": b"test", b"large": b"x" * 50}
+    writer = planter(kind)
+    for number in range(5):
+        if number == place:
+            begin = writer.metadata(metadata)
+            end = len(writer.data)
+        if number < 4:
+            writer.write(*SMALL[number])
+    writer.sync()
+    writer.frame(closed=True)
+    writer.save(scratch, index=listed)
+    for at in range(begin, end):
+        for bit in one_bit(at):
+            damaged = bytearray(writer.data)
+            damaged[at] ^= 1 << bit
+            kind.data(scratch).write_bytes(damaged)
+            with warned() as messages, smartpipe.open(scratch) as pipe:
+                assert by_key(pipe) == dict(SMALL)
+                try:
+                    found = pipe.metadata
+                except smartpipe.CorruptError as error:
+                    assert error.offset in range(begin, end)
+                    continue
+            assert found == metadata or (found == {} and messages and not listed)
+
+
 # Format 2, index
 
 

@@ -192,6 +192,83 @@ finally:
     assert read(prefix) == [(b"a", []), (b"b", [])]
 
 
+FORKING = """
+import os, sys, smartpipe
+path, mode, format, compress, child_does = sys.argv[1:]
+with smartpipe.open(path, mode, format=int(format), compress=bool(int(compress))) as pipe:
+    pipe.write(b"before", {b"k": b"v"})
+    child = os.fork()
+    if child == 0:
+        try:
+            if child_does == "write":
+                try:
+                    pipe.write(b"child", {b"k": b"v"})
+                except smartpipe.ClosedError:
+                    os._exit(0)
+                os._exit(5)
+            elif child_does == "close":
+                pipe.close()
+                os._exit(0)
+            elif child_does == "abort":
+                pipe.abort()
+                os._exit(0)
+            elif child_does == "exit":
+                sys.exit(0)
+            elif child_does == "drop":
+                del pipe
+                os._exit(0)
+        except smartpipe.ClosedError:
+            os._exit(0)
+        except BaseException as error:
+            if not isinstance(error, SystemExit):
+                os._exit(6)
+            raise
+    _, status = os.waitpid(child, 0)
+    assert status == 0, status
+    try:
+        smartpipe.open(path, "a").close()
+    except smartpipe.LockedError:
+        print("locked")
+    pipe.write(b"behind", {b"k": b"w"})
+print("closed")
+"""
+
+
+@every_kind
+@pytest.mark.parametrize("mode", ["w", "a", "x"])
+@pytest.mark.parametrize("child", ["write", "close", "abort", "exit", "drop"])
+def test_a_forked_child_has_no_part_in_the_writer(kind: Kind, mode: str, child: str, prefix: str) -> None:
+    # It may not write, and what ends there takes nothing from the parent: neither files nor the lock.
+    if mode != "x":
+        plant(prefix, SMALL, kind)
+    assert run(FORKING, prefix, mode, kind.format, int(kind.compress), child) == "locked\nclosed\n"
+    new = [(b"before", [(b"k", b"v")]), (b"behind", [(b"k", b"w")])]
+    assert read(prefix) == [*(SMALL if mode == "a" else []), *new]
+    assert sorted(files(prefix)) == ["pipe" + kind.extension, "pipe.idx"]
+
+
+@every_kind
+def test_a_forked_child_reads_with_the_reader_of_its_parent(kind: Kind, prefix: str) -> None:
+    plant(prefix, SMALL * 1, kind)
+    code = """
+import os, sys, smartpipe
+pipe = smartpipe.open(sys.argv[1])
+items = pipe.items()
+first = next(items)
+child = os.fork()
+for _ in range(200):
+    blocks = [(key, list(block)) for key, block in pipe.items()]
+    assert blocks == [(key, list(pipe[key])) for key in pipe] and len(blocks) == 4
+assert len(list(items)) == 3
+pipe.close()
+if child == 0:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print("both")
+"""
+    assert run(code, prefix) == "both\n"
+
+
 def test_a_program_that_is_started_does_not_keep_the_lock(prefix: str) -> None:
     with smartpipe.open(prefix, "w") as pipe:
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], close_fds=False)

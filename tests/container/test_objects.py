@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from .pipes import KINDS, PAGES, plant
-from .process import run
+from .pipes import KINDS, PAGES, plant, read, warned
+from .process import run, start
 
 PREPARE = """
 import copy, pickle, sys
@@ -48,8 +48,8 @@ def test_what_was_made_without_its_init_raises(prefix: str) -> None:
     code = f"""{PREPARE}
 writer.abort()
 names = (
-    "keys sizes items entries stats splits pull_block get_next_block_key get_many getall get write block checkpoint append"
-    " flush sync abort close __enter__ __exit__ data_path format codec metadata position path key"
+    "keys sizes items entries stats splits pull_block get_next_block_key get_many getall get write block checkpoint"
+    " append flush sync abort close __enter__ __exit__ data_path format codec metadata position path key"
 ).split()
 arguments = [(), (b"a",), (2,), (b"a", b"b"), (b"a", {{}}), (None, None, None)]
 
@@ -67,3 +67,32 @@ for thing in objects.values():
 print("alive")
 """
     assert run(code, prefix) == "alive\n"
+
+
+ENDING = """
+import sys, smartpipe
+path = sys.argv[1]
+reader = smartpipe.open(path)
+items = reader.items()
+key, block = next(items)
+pairs = iter(block)
+keys = reader.keys()
+next(keys)
+writer = smartpipe.open(path + "-new", "w", compress=True)
+writer.write(b"a", {b"k": b"v" * 9000})
+replacing = smartpipe.open(path, "w")
+replacing.write(b"a", {})
+open_block = writer.block(b"b")
+writer.checkpoint(b"c")
+"""
+
+
+@pytest.mark.parametrize("end", ["", "sys.exit(0)", "del smartpipe", "sys.modules.clear()"])
+def test_the_interpreter_ends_quietly_with_open_things(end: str, prefix: str) -> None:
+    plant(prefix, PAGES, KINDS[1])
+    process = start(ENDING + end, prefix, stderr=True)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output, errors) == (0, "", "")
+    with warned():
+        assert read(prefix + "-new") == [(b"a", [(b"k", b"v" * 9000)])]
+    assert read(prefix) == PAGES

@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import struct
+import tempfile
 import warnings
 import zlib
 from collections.abc import Callable
@@ -33,6 +34,7 @@ from .pipes import (
     warned,
     write,
 )
+from .process import run
 
 FILE_HEADER = 32
 
@@ -595,6 +597,49 @@ def test_w_replaces_both_data_files(kind: Kind, prefix: str) -> None:
     write(prefix, PAGES, kind)
     assert sorted(files(prefix)) == ["pipe" + kind.extension, "pipe.idx"]
     assert read(prefix) == PAGES
+
+
+# What the system refuses
+
+
+@every_kind
+@pytest.mark.parametrize("mode", ["r", "a"])
+def test_a_folder_in_the_place_of_the_index(kind: Kind, mode: Any, prefix: str) -> None:
+    plant(prefix, SMALL, kind)
+    index(prefix).unlink()
+    index(prefix).mkdir()
+    with pytest.raises(smartpipe.StorageError) as caught:
+        smartpipe.open(prefix, mode)
+    assert caught.value.errno == errno.EISDIR
+    assert caught.value.path == str(index(prefix))
+
+
+FORBIDDEN = """
+import errno, os, sys, smartpipe
+path, data = sys.argv[1:]
+os.chmod(data, 0)
+os.setgroups([])
+os.setuid(65534)
+for mode in ("r", "a", "w"):
+    try:
+        smartpipe.open(path, mode)
+    except smartpipe.StorageError as error:
+        print(mode, error.errno == errno.EACCES, isinstance(error, OSError), error.path.startswith(path))
+"""
+
+
+@every_kind
+def test_files_that_may_not_be_touched(kind: Kind) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        prefix = folder + "/pipe"
+        plant(prefix, SMALL, kind)
+        before = files(prefix)
+        expected = "".join(f"{mode} True True True\n" for mode in "raw")
+        assert run(FORBIDDEN, prefix, kind.data(prefix)) == expected
+        assert files(prefix) == before
 
 
 # What opening costs and says

@@ -254,6 +254,7 @@ def test_items_begin_anywhere(kind: Kind, pipes: dict[Kind, str]) -> None:
                 pipe.items(start=wrong)
         with pytest.raises(smartpipe.BlockNotFound):
             pipe.items(start=b"absent")
+        assert next(pipe.items(start=Two()))[0] == b"key 2"
 
 
 @every_kind

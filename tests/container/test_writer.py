@@ -839,7 +839,8 @@ def test_each_instant_of_replacing_shows_the_old_pipe_or_the_new_one(
             try:
                 assert read(instant) in (SMALL, PAGES)
             except smartpipe.FormatError as error:
-                # Without ids, format 1 has an instant without an index rather than one with a wrong one. The new pipe is whole.
+                # Without ids, format 1 has an instant without an index rather than one with a wrong one. The new pipe
+                # is whole by then.
                 assert kind.format == 1 and "index" in str(error)
                 if os.path.exists(instant + ".new" + kind.extension):
                     assert read(instant + ".new") == PAGES
