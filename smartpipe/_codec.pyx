@@ -213,6 +213,11 @@ cdef class Buffer:
     cdef int reserve(self, size_t capacity) except -1:
         if capacity <= self.capacity:
             return 0
+        if self.size == 0:
+            # Nothing to keep, and so nothing to copy.
+            free(self.data)
+            self.data = NULL
+            self.capacity = 0
         cdef uint8_t *data = <uint8_t *>realloc(self.data, capacity)
         if data == NULL:
             raise MemoryError

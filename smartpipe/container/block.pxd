@@ -12,8 +12,8 @@ cdef class Block:
     """A block; see block.pyx for what users see.
 
     Its pairs are walked in `head`: all of them in format 1, and in format 2 the inflated head, with the large values in
-    segments beside it. What is NULL was not read yet. Memory is kept alive by `stored`, `inflated` and `values`, which
-    blocks of one batch share.
+    segments beside it. What is NULL was not read yet. Memory is kept alive by `stored` and `inflated`, which blocks of
+    one batch share.
     """
     cdef readonly bytes key
     cdef Source source
@@ -25,11 +25,10 @@ cdef class Block:
     cdef const uint8_t *head
     cdef uint64_t key_bytes        # bytes of all pair keys
     cdef sp_segment *segments
-    cdef const uint8_t **places    # of large values that were inflated in a batch; else NULL
-    cdef list loaded               # of large values that were asked for one by one; else None
+    cdef list loaded               # the large values that were inflated; None for those that were not
+    cdef bint checked              # the stored bytes of all selected values are there and match their crcs
     cdef Buffer stored
     cdef Buffer inflated           # where the head is, unless it is stored plain
-    cdef Buffer values             # what `places` points into, unless they are stored plain
     cdef frozenset select
     cdef Py_ssize_t shown          # pairs that select leaves, -1: not counted yet
     cdef int open_record(self, Source source, uint64_t offset, sp_record *record, const uint8_t *lead, size_t present,

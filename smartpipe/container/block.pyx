@@ -1,14 +1,14 @@
 """A block of a pipe: a read-only sequence of pairs, inflated as far as somebody asks."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
 
 from smartpipe._codec cimport (
     SP_CODEC, SP_NONE, SP_OK, SP_ZLIB, directory_decode, head_check, sp_cursor_format1,
     sp_cursor_format2, sp_cursor_next, sp_key_position, sp_lead_size,
 )
-from smartpipe.container.source cimport Task
+from smartpipe.container.source cimport SLACK, Task
 
 from smartpipe import errors
 
@@ -37,7 +37,6 @@ cdef class Block:
 
     def __dealloc__(self):
         free(self.segments)
-        free(self.places)
 
     cdef int open_record(self, Source source, uint64_t offset, sp_record *record, const uint8_t *lead, size_t present,
                          Buffer stored) except -1:
@@ -54,9 +53,9 @@ cdef class Block:
         self.stored = stored
         if record.larges > 0:
             self.segments = <sp_segment *>malloc(record.larges * sizeof(sp_segment))
-            self.places = <const uint8_t **>calloc(record.larges, sizeof(uint8_t *))
-            if self.segments == NULL or self.places == NULL:
+            if self.segments == NULL:
                 raise MemoryError
+            self.loaded = [None] * record.larges
         status = directory_decode(lead, record, self.segments, &raw)
         if status != SP_OK:
             raise source.failure(status, "the directory and key of the record", None, offset)
@@ -81,11 +80,13 @@ cdef class Block:
         task.raw = self.record.head_raw
         task.crc = self.record.head_crc
         task.check = task.exact = True
+        task.slack = 0
         task.out = NULL
         inflated = Buffer()
         if task.size < task.raw:
-            inflated.reserve(task.raw)
+            inflated.reserve(task.raw + SLACK)
             task.out = inflated.data
+            task.slack = SLACK
         self.source.run(&task, 1)
         if task.status != SP_OK:
             raise self.source.failure(task.status, "the head of the record", self.key, self.offset)
@@ -124,13 +125,11 @@ cdef class Block:
         cdef sp_segment *segment = &self.segments[large]
         cdef bytes value, stored
         cdef Task task
-        if self.places[large] != NULL:
-            return PyBytes_FromStringAndSize(<char *>self.places[large], segment.raw)
-        if self.loaded is None:
-            self.loaded = [None] * self.record.larges
         value = self.loaded[large]
         if value is not None:
             return value
+        if self.checked:
+            return PyBytes_FromStringAndSize(<char *>self.lead + segment.position, segment.raw)
         if segment.position + segment.stored <= self.present:
             task.stored = self.lead + segment.position
         else:
@@ -142,6 +141,7 @@ cdef class Block:
         task.raw = segment.raw
         task.crc = segment.crc
         task.check = task.exact = True
+        task.slack = 0
         task.out = NULL
         if task.size < task.raw:
             value = PyBytes_FromStringAndSize(NULL, segment.raw)
@@ -159,19 +159,18 @@ cdef class Block:
     cdef int detach(self) except -1:
         """Move to memory of its own, so that the batch it came from can be reused."""
         cdef Buffer own = Buffer()
-        cdef Py_ssize_t i
-        cdef uint64_t size = self.record.head_raw
-        own.append(self.head, size)
-        for i in range(self.record.larges):
-            if self.places[i] != NULL:
-                if self.loaded is None:
-                    self.loaded = [None] * self.record.larges
-                self.loaded[i] = PyBytes_FromStringAndSize(<char *>self.places[i], self.segments[i].raw)
-                self.places[i] = NULL
+        cdef sp_cursor cursor
+        cdef sp_pair pair
+        if self.record.larges > 0:
+            cursor = self.cursor()
+            while self.next(&cursor, &pair):
+                if pair.value == NULL:
+                    self.loaded[pair.large] = self.load(pair.large)
+        own.append(self.head, self.record.head_raw)
         self.head = own.data
         self.inflated = own
         self.stored = None
-        self.values = None
+        self.checked = False
         self.present = 0
         return 0
 

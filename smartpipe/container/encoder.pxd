@@ -30,5 +30,7 @@ cdef class Encoder2(Encoder):
     cdef Buffer head
     cdef Buffer segments
     cdef list large
+    cdef Deflater quick            # for small heads
     cdef Buffer pointers
-    cdef uint64_t store(self, const uint8_t *p, uint64_t n, uint8_t *out, int *status) noexcept nogil
+    cdef uint64_t store(self, Deflater deflater, const uint8_t *p, uint64_t n, uint8_t *out,
+                        int *status) noexcept nogil

@@ -16,6 +16,9 @@ from smartpipe import errors
 
 # A value of this size or more is a segment of its own. Measured in FORMAT.md, «The head».
 cdef uint64_t LARGE = 4096
+# A head up to this size is compressed at level 1 whatever the level, but for the smallest: building the tables of a better
+# level takes longer than the rest of such a block, to read and to write. Figures in docs/benchmarks.md, «Small heads».
+cdef uint64_t QUICK = 4096
 
 
 cdef class Encoder:
@@ -123,6 +126,7 @@ cdef class Encoder2(Encoder):
         self.segments = Buffer()
         self.pointers = Buffer()
         self.large = []
+        self.quick = Deflater(1) if 1 < level < 9 else self.deflater
 
     cdef int clear(self) except -1:
         Encoder.clear(self)
@@ -154,6 +158,7 @@ cdef class Encoder2(Encoder):
         cdef uint64_t key_length = PyBytes_GET_SIZE(block), position, i, stored
         cdef size_t most
         cdef int status = SP_OK
+        cdef Deflater deflater
         memset(record, 0, sizeof(sp_record))
         record.kind = SP_BLOCK
         record.codec = SP_ZLIB if self.level > 0 else SP_NONE
@@ -173,14 +178,15 @@ cdef class Encoder2(Encoder):
         position = sp_key_position(record)
         memcpy(self.out.data + position, PyBytes_AS_STRING(block), key_length)
         position += key_length
+        deflater = self.quick if self.head.size <= QUICK else self.deflater
         with nogil:
-            stored = self.store(self.head.data, self.head.size, self.out.data + position, &status)
+            stored = self.store(deflater, self.head.data, self.head.size, self.out.data + position, &status)
             record.head_stored = <uint32_t>stored
             record.head_crc = crc32(self.out.data + position, stored)
             position += stored
             i = 0
             while i < record.larges and status == SP_OK:
-                stored = self.store((<const uint8_t **>self.pointers.data)[i], segments[i].raw,
+                stored = self.store(self.deflater, (<const uint8_t **>self.pointers.data)[i], segments[i].raw,
                                     self.out.data + position, &status)
                 segments[i].stored = <uint32_t>stored
                 segments[i].crc = crc32(self.out.data + position, stored)
@@ -195,11 +201,12 @@ cdef class Encoder2(Encoder):
         record.size = <uint32_t>position
         return 0
 
-    cdef uint64_t store(self, const uint8_t *p, uint64_t n, uint8_t *out, int *status) noexcept nogil:
+    cdef uint64_t store(self, Deflater deflater, const uint8_t *p, uint64_t n, uint8_t *out,
+                        int *status) noexcept nogil:
         """Put a segment into `out`, which has room for n bytes: compressed where that is smaller. Returns its size."""
         cdef size_t written = 0
         if self.level > 0 and n > 0:
-            status[0] = self.deflater.deflate(p, n, out, n - 1, &written)
+            status[0] = deflater.deflate(p, n, out, n - 1, &written)
             if status[0] != SP_FULL:
                 return written
             status[0] = SP_OK

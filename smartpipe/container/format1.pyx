@@ -9,7 +9,7 @@ from smartpipe._codec cimport (
 from smartpipe.container.block cimport Block
 from smartpipe.container.index cimport Index
 from smartpipe.container.layout cimport BATCH, Batch
-from smartpipe.container.source cimport Source, Task
+from smartpipe.container.source cimport SLACK, Source, Task
 
 from smartpipe import errors
 
@@ -156,6 +156,7 @@ cdef class Format1(Layout):
         task.raw = raw
         task.check = False
         task.exact = True
+        task.slack = SLACK
         task.out = NULL
         task.status = SP_OK
         if raw != UNKNOWN and raw > limit:
@@ -179,6 +180,7 @@ cdef class Format1(Layout):
             task.out = out.extend(room)
             task.raw = room
             task.check = task.exact = False
+            task.slack = 0
             self.source.run(&task, 1)
             if task.status == SP_FULL and room < limit:
                 room *= 2
@@ -220,17 +222,18 @@ cdef class Format1(Layout):
             return self.open_block(stored.data, size, entry.offset, stored, key)
         if task.raw == UNKNOWN:
             raw = self.inflate_last(stored.data, size, key, entry.offset)
+            task.raw = raw.size
         else:
             raw = Buffer()
             task.stored = stored.data
-            task.out = raw.extend(task.raw)
+            task.out = raw.extend(task.raw + SLACK)
             self.source.run(&task, 1)
             if task.status != SP_OK:
                 raise self.source.failure(task.status, "the compressed block", key, entry.offset)
-        return self.open_block(raw.data, raw.size, entry.offset, raw, key)
+        return self.open_block(raw.data, task.raw, entry.offset, raw, key)
 
     cdef int fill(self, Batch batch, uint64_t number, uint64_t stop, frozenset select) except -1:
-        cdef Buffer stored = batch.idle(batch.stored), memory = batch.idle(batch.values), tasks = batch.tasks, last
+        cdef Buffer stored = batch.idle(batch.stored), memory = batch.idle(batch.inflated), tasks = batch.tasks, last
         cdef list blocks = batch.blocks, places = []
         cdef uint64_t begin = 0, end = 0, raw = 0, size
         cdef sp_entry entry
@@ -261,12 +264,12 @@ cdef class Format1(Layout):
             number += 1
         batch.next = number
         self.source.read_into(begin, end - begin, stored.extend(end - begin), None)
-        memory.reserve(raw)
+        memory.reserve(raw + SLACK * len(places))
         task = <Task *>tasks.data
         for _, offset in places:
             task.stored = stored.data + (<uint64_t>offset - begin)
             if self.compressed and task.size > 0 and task.raw != UNKNOWN:
-                task.out = memory.extend(task.raw)
+                task.out = memory.extend(task.raw + SLACK)
             task += 1
         self.source.run(<Task *>tasks.data, len(places))
         task = <Task *>tasks.data

@@ -13,4 +13,4 @@ cdef class Format2(Layout):
     cdef Block open_block(self, const uint8_t *record, size_t present, uint64_t offset, uint64_t size, Buffer memory,
                           bytes key, int kind)
     cdef int inflate_heads(self, list blocks, Buffer tasks, Buffer memory) except -1
-    cdef int inflate_values(self, list blocks, Buffer tasks, Buffer memory) except -1
+    cdef int inflate_values(self, list blocks, Buffer tasks) except -1

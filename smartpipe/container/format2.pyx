@@ -1,19 +1,20 @@
 """Reading a pipe of format 2."""
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from smartpipe._codec cimport (
     SP_BLOCK, SP_KEY, SP_METADATA, SP_OK, SP_RECORD_HEADER, SP_SIZES, record_decode, sp_cursor, sp_entry,
     sp_key_position, sp_lead_size, sp_pair, sp_record,
+    sp_segment,
 )
 from smartpipe.container.block cimport Block
 from smartpipe.container.frames cimport Frames
 from smartpipe.container.index cimport Index
 from smartpipe.container.layout cimport BATCH, Batch
 from smartpipe.container.scan cimport Scan
-from smartpipe.container.source cimport Source, Task
+from smartpipe.container.source cimport SLACK, Source, Task
 from smartpipe.container.tally cimport Tally
 
 from smartpipe import errors
@@ -153,8 +154,8 @@ cdef class Format2(Layout):
                                     SP_BLOCK)
             block.select = select
             blocks.append(block)
-        self.inflate_heads(blocks, batch.tasks, batch.idle(batch.heads))
-        self.inflate_values(blocks, batch.tasks, batch.idle(batch.values))
+        self.inflate_heads(blocks, batch.tasks, batch.idle(batch.inflated))
+        self.inflate_values(blocks, batch.tasks)
         return 0
 
     cdef int inflate_heads(self, list blocks, Buffer tasks, Buffer memory) except -1:
@@ -163,7 +164,7 @@ cdef class Format2(Layout):
         cdef Task *task
         for block in blocks:
             if block.record.head_stored < block.record.head_raw:
-                total += block.record.head_raw
+                total += block.record.head_raw + SLACK
         memory.reserve(total)
         tasks.size = 0
         for block in blocks:
@@ -172,8 +173,9 @@ cdef class Format2(Layout):
             task.size = block.record.head_stored
             task.raw = block.record.head_raw
             task.crc = block.record.head_crc
+            task.slack = SLACK
             task.check = task.exact = True
-            task.out = memory.extend(task.raw) if task.size < task.raw else NULL
+            task.out = memory.extend(task.raw + SLACK) if task.size < task.raw else NULL
         self.source.run(<Task *>tasks.data, len(blocks))
         task = <Task *>tasks.data
         for block in blocks:
@@ -184,19 +186,15 @@ cdef class Format2(Layout):
             task += 1
         return 0
 
-    cdef int inflate_values(self, list blocks, Buffer tasks, Buffer memory) except -1:
-        cdef uint64_t total = 0
+    cdef int inflate_values(self, list blocks, Buffer tasks) except -1:
+        """The selected large values: inflated into the bytes that are given out, or checked where they are stored plain."""
         cdef size_t count = 0
-        cdef uint32_t i
         cdef Block block
         cdef Task *task
+        cdef sp_segment *segment
         cdef sp_cursor cursor
         cdef sp_pair pair
-        for block in blocks:
-            for i in range(block.record.larges):
-                if block.segments[i].stored < block.segments[i].raw:
-                    total += block.segments[i].raw
-        memory.reserve(total)
+        cdef bytes value
         tasks.size = 0
         for block in blocks:
             if block.record.larges == 0:
@@ -204,26 +202,31 @@ cdef class Format2(Layout):
             cursor = block.cursor()
             while block.next(&cursor, &pair):
                 if pair.value == NULL:
+                    segment = &block.segments[pair.large]
                     task = <Task *>tasks.extend(sizeof(Task))
-                    task.stored = block.lead + block.segments[pair.large].position
-                    task.size = block.segments[pair.large].stored
-                    task.raw = block.segments[pair.large].raw
-                    task.crc = block.segments[pair.large].crc
+                    task.stored = block.lead + segment.position
+                    task.size = segment.stored
+                    task.raw = segment.raw
+                    task.crc = segment.crc
                     task.check = task.exact = True
-                    task.out = memory.extend(task.raw) if task.size < task.raw else NULL
+                    task.slack = 0
+                    task.out = NULL
+                    if task.size < task.raw:
+                        value = PyBytes_FromStringAndSize(NULL, segment.raw)
+                        task.out = <uint8_t *>PyBytes_AS_STRING(value)
+                        block.loaded[pair.large] = value
                     count += 1
         self.source.run(<Task *>tasks.data, count)
         task = <Task *>tasks.data
         for block in blocks:
             if block.record.larges == 0:
                 continue
-            block.values = memory
             cursor = block.cursor()
             while block.next(&cursor, &pair):
                 if pair.value == NULL:
                     if task.status != SP_OK:
                         raise self.source.failure(task.status, f"the value of pair {block.segments[pair.large].pair}",
                                                   block.key, block.offset + block.segments[pair.large].position)
-                    block.places[pair.large] = task.stored if task.out == NULL else task.out
                     task += 1
+            block.checked = True
         return 0

@@ -16,8 +16,7 @@ cdef class Batch:
     cdef list blocks
     cdef uint64_t next             # the number of the block behind them
     cdef list stored               # buffers, of which one or more are in use
-    cdef list heads
-    cdef list values
+    cdef list inflated
     cdef Buffer tasks              # in use only while the blocks are read
     cdef Buffer idle(self, list pool)
 

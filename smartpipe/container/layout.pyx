@@ -14,8 +14,7 @@ cdef class Batch:
     def __init__(self):
         self.blocks = []
         self.stored = []
-        self.heads = []
-        self.values = []
+        self.inflated = []
         self.tasks = Buffer()
 
     cdef Buffer idle(self, list pool):

@@ -2,6 +2,7 @@
 
 import os
 from collections import namedtuple
+from operator import index
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.ref cimport PyObject
@@ -199,6 +200,7 @@ cdef class Reader:
         if start is None:
             return self.first
         if hasattr(start, "__index__"):
+            start = index(start)
             if not 0 <= start <= self.stop - self.first:
                 raise ValueError(f"start is {start}, the pipe has {len(self)} blocks")
             return self.first + start

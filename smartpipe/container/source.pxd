@@ -4,13 +4,20 @@ from smartpipe._codec cimport Buffer, Inflater
 from smartpipe._platform cimport Descriptor
 
 
+cdef enum:
+    # An inflater is faster as long as there is so much room behind what it writes.
+    SLACK = 320
+
+
 cdef struct Task:
-    # One segment to be checked and inflated into `out`, which has room for `raw` bytes; with `exact` it must fill it,
-    # otherwise `raw` becomes what it has. With `out` NULL it is stored plain, and only checked.
+    # One segment to be checked and inflated into `out`, which has room for `raw` bytes and `slack` behind them; with
+    # `exact` it must have `raw` bytes, otherwise `raw` becomes what it has. With `out` NULL it is stored plain, and only
+    # checked.
     const uint8_t *stored
     size_t size
     uint8_t *out
     size_t raw
+    size_t slack
     uint32_t crc
     bint check
     bint exact

@@ -122,7 +122,7 @@ cdef int perform(Task *task, Inflater inflater) noexcept nogil:
         return SP_CHECKSUM
     if task.out == NULL:
         return SP_OK
-    status = inflater.inflate(task.stored, task.size, &used, task.out, task.raw, &written)
+    status = inflater.inflate(task.stored, task.size, &used, task.out, task.raw + task.slack, &written)
     if status != SP_OK:
         return status
     if task.exact and written != task.raw:
