@@ -1,7 +1,8 @@
 """The main job on real input: `make demo`.
 
 Serves the standard library's documentation on loopback, crawls it into demo/pydoc.datz, looks into the pipe, and
-reprocesses every page into demo/records.datz. With a network, `smartpipe crawl URL -o PREFIX` does the same with any site.
+reprocesses every page into demo/records.datz. With a network, `smartpipe crawl URL -o PREFIX` does the same with any
+site.
 """
 
 from __future__ import annotations

@@ -3,13 +3,10 @@
 The package's face: everything public is named here and lives elsewhere.
 """
 
-from typing import TYPE_CHECKING
-
 from smartpipe._codec import engines
 from smartpipe.container.block import Block
 from smartpipe.container.pipe import open
-from smartpipe.container.reader import Entry, Reader
-from smartpipe.container.split import Split
+from smartpipe.container.reader import Entry, Reader, Split
 from smartpipe.container.writer import SmartPipeReader, SmartPipeWriter, Writer
 from smartpipe.errors import (
     BlockNotFound,
@@ -30,6 +27,7 @@ from smartpipe.errors import (
     TruncatedError,
 )
 
+TYPE_CHECKING = False  # for type checkers, which take it for typing's: that module takes long to import
 if TYPE_CHECKING:
     from smartpipe.operations.check import check
     from smartpipe.operations.compare import diff

@@ -80,7 +80,7 @@ cdef class Format1(Layout):
                                       "its blocks are lost", path=self.index_path)
 
     def cut_torn_entry(self):
-        """Take the last listed block for the end of the data, as it is after a kill: entries are written before blocks."""
+        """Take the last listed block for the end of the data, as it is after a kill: entries come before blocks."""
         if self.end != UNKNOWN and self.end < self.size:
             raise errors.CorruptError(
                 f"the index ends within the entry of a block at {self.end} of the data, which has {self.size} bytes: "

@@ -187,7 +187,7 @@ cdef class Format2(Layout):
         return 0
 
     cdef int inflate_values(self, list blocks, Buffer tasks) except -1:
-        """The selected large values: inflated into the bytes that are given out, or checked where they are stored plain."""
+        """The selected large values: inflated into the bytes that are given out, or checked where stored plain."""
         cdef size_t count = 0
         cdef Block block
         cdef Task *task

@@ -6,8 +6,6 @@ FORMAT.md, «Files and locks».
 from __future__ import annotations
 
 import os
-import secrets
-from typing import NamedTuple
 
 from smartpipe import errors
 from smartpipe._platform import Descriptor, disk, holder, lock, open_reading
@@ -27,21 +25,27 @@ CREATE = APPEND | os.O_CREAT | os.O_EXCL
 ATTEMPTS = 5
 
 
-class Found(NamedTuple):
+class Found:
     """What a data file is. `blank`: nothing was written to it yet, so that it can become either format."""
 
-    format: int
-    id: int
-    codec: int
-    blank: bool = False
+    __slots__ = ("blank", "codec", "format", "id")
+
+    def __init__(self, format: int, id: int, codec: int, blank: bool = False) -> None:
+        self.format = format
+        self.id = id
+        self.codec = codec
+        self.blank = blank
 
 
-class Asked(NamedTuple):
+class Asked:
     """What the caller asks of a pipe to write; None is left to the pipe."""
 
-    format: int | None
-    compressed: bool | None
-    limit: int
+    __slots__ = ("compressed", "format", "limit")
+
+    def __init__(self, format: int | None, compressed: bool | None, limit: int) -> None:
+        self.format = format
+        self.compressed = compressed
+        self.limit = limit
 
 
 def data_file(paths: Paths) -> str | None:
@@ -178,7 +182,9 @@ def begin(paths: Paths, data_path: str, file: Descriptor, format: int) -> Output
     if format == 1:
         return Output1(data_path, paths.index, file, index_file, Index(), 0, 0, 0)
     compressed = data_path.endswith(".datz")
-    output = Output2(data_path, paths.index, file, index_file, secrets.randbits(64), compressed, Index(), Tally())
+    output = Output2(
+        data_path, paths.index, file, index_file, int.from_bytes(os.urandom(8), "little"), compressed, Index(), Tally()
+    )
     output.begin()
     return output
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from smartpipe import errors
 
 EXTENSIONS = (".dat", ".datz")
 
 
-class Paths(NamedTuple):
+class Paths:
     """The files of one prefix. `data` is the one that the user named, or None where the user named the pipe."""
 
-    prefix: str
-    data: str | None
+    __slots__ = ("data", "prefix")
+
+    def __init__(self, prefix: str, data: str | None) -> None:
+        self.prefix = prefix
+        self.data = data
 
     @property
-    def index(self) -> str:  # type: ignore[override]  # nobody asks these paths for tuple.index
+    def index(self) -> str:
         return self.prefix + ".idx"
 
     def data_path(self, compressed: bool) -> str:

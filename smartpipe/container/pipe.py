@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Literal, overload
 
-from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader
-from smartpipe.container.split import Split
+from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader, Split
 from smartpipe.container.writer import Writer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal, overload
+else:
+
+    def overload(function):
+        """Stand in for typing's, whose import takes as long as that of the rest."""
+        return function
+
 
 Path = str | os.PathLike[str]
 

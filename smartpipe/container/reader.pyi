@@ -6,11 +6,16 @@ from typing_extensions import Buffer, Self, disjoint_base
 
 from smartpipe.container.block import Block
 from smartpipe.container.headers import CODECS as CODECS
-from smartpipe.container.split import Split
 
 _T = TypeVar("_T")
 
 MAX_BLOCK_SIZE: Final[int]
+
+class Split(NamedTuple):
+    path: str
+    id: int
+    start: int
+    stop: int
 
 class Entry(NamedTuple):
     key: bytes

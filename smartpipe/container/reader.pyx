@@ -18,7 +18,6 @@ from smartpipe import errors
 from smartpipe.container.headers import CODECS
 from smartpipe.container.opening import open_layout
 from smartpipe.container.paths import paths_of
-from smartpipe.container.split import Split
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *)
@@ -26,6 +25,12 @@ cdef extern from "Python.h":
 MAX_BLOCK_SIZE = 256 << 20
 
 Entry = namedtuple("Entry", "key number offset stored raw pairs stamp", module=__name__)
+Split = namedtuple("Split", "path id start stop", module=__name__)
+Split.__doc__ = """The blocks from number ``start`` to before ``stop`` of the pipe with the data file ``path``.
+
+It can be pickled; `smartpipe.open(split)` reads these blocks, in another process too. ``id`` is the pipe's file id, 0
+in format 1.
+"""
 Entry.__doc__ = """What the index knows of a block.
 
 ``key``; ``number`` in the order of the file; ``offset`` and ``stored`` bytes in the data file; ``raw``, the bytes of

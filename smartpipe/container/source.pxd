@@ -11,8 +11,8 @@ cdef enum:
 
 cdef struct Task:
     # One segment to be checked and inflated into `out`, which has room for `raw` bytes and `slack` behind them; with
-    # `exact` it must have `raw` bytes, otherwise `raw` becomes what it has. With `out` NULL it is stored plain, and only
-    # checked.
+    # `exact` it must have `raw` bytes, otherwise `raw` becomes what it has. With `out` NULL it is stored plain, and
+    # only checked.
     const uint8_t *stored
     size_t size
     uint8_t *out
