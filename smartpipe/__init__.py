@@ -17,6 +17,7 @@ from smartpipe.errors import (
     DuplicateKeyError,
     EngineError,
     FormatError,
+    FunctionError,
     LockedError,
     PairNotFound,
     PipeExistsError,
@@ -25,6 +26,7 @@ from smartpipe.errors import (
     SmartPipeError,
     StorageError,
     TruncatedError,
+    WorkerError,
 )
 
 TYPE_CHECKING = False  # for type checkers, which take it for typing's: that module takes long to import
@@ -63,6 +65,7 @@ __all__ = [
     "EngineError",
     "Entry",
     "FormatError",
+    "FunctionError",
     "LockedError",
     "PairNotFound",
     "PipeExistsError",
@@ -75,6 +78,7 @@ __all__ = [
     "Split",
     "StorageError",
     "TruncatedError",
+    "WorkerError",
     "Writer",
     "check",
     "concat",

@@ -133,6 +133,14 @@ class StorageError(SmartPipeError, OSError):
         self.filename = path
 
 
+class FunctionError(SmartPipeError):
+    """The function of `map` raised, or returned what are no pairs; the cause is its exception."""
+
+
+class WorkerError(SmartPipeError):
+    """A process of `map` was killed, or ended by itself, while it worked on this block."""
+
+
 class PipeWarning(UserWarning):
     """Something about a pipe that is not an error but should be known: a missing index, a tail that was cut."""
 

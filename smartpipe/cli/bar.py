@@ -37,18 +37,23 @@ def bar(what: str, *, printing: bool = False) -> Iterator[Progress | None]:
         Rate(),
         rich.TimeRemainingColumn(),
     )
-    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
-        task = drawn.add_task(what, total=None)
-        last = 0.0
+    drawn = rich.Progress(*columns, console=Console(stderr=True), transient=True)
+    task = drawn.add_task(what, total=None)
+    last = 0.0
 
-        def progress(done: int, total: int) -> None:
-            nonlocal last
-            now = time.monotonic()
-            if now - last >= INTERVAL or done == total:
-                last = now
-                drawn.update(task, completed=done, total=total)
+    def progress(done: int, total: int) -> None:
+        nonlocal last
+        # Begun only now: it has a thread, and the work may have to fork before.
+        drawn.start()
+        now = time.monotonic()
+        if now - last >= INTERVAL or done == total:
+            last = now
+            drawn.update(task, completed=done, total=total)
 
+    try:
         yield progress
+    finally:
+        drawn.stop()
 
 
 def _is_terminal(stream: object) -> bool:

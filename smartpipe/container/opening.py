@@ -65,6 +65,12 @@ def data_file(paths: Paths) -> str | None:
     return existing[0] if existing else None
 
 
+def refuse_folder(paths: Paths) -> None:
+    """A folder can have the name of an index."""
+    if os.path.isdir(paths.index):
+        raise errors.FormatError("there is a folder where the index of the pipe would be", path=paths.index)
+
+
 def recognize(paths: Paths, path: str, file: Descriptor) -> Found:
     """Find out what an open data file is, from its first bytes and its index."""
     compressed = path.endswith(".datz")
@@ -95,6 +101,7 @@ def recognize(paths: Paths, path: str, file: Descriptor) -> Found:
 
 def open_layout(paths: Paths, limit: int) -> tuple[Format1 | Format2, str]:
     """Open a pipe for reading; returns its layout and the path of its data file."""
+    refuse_folder(paths)
     path = None
     for attempt in range(ATTEMPTS):
         try:
@@ -279,10 +286,16 @@ def finish_replacement(paths: Paths) -> None:
         return
     else:
         fitting = [path for path in paths.existing() if file_header(path) is None and fits(path, new.index)]
-    if len(fitting) == 1:
-        remove([path for path in paths.existing() if path not in fitting])
-        disk.rename(new.index, paths.index)
-        disk.sync_folder(paths.folder)
+    if len(fitting) != 1:
+        return
+    file = lock_existing(fitting[0])  # a writer that lives will do it itself
+    try:
+        if os.path.exists(new.index) and not new.existing():
+            remove([path for path in paths.existing() if path not in fitting])
+            disk.rename(new.index, paths.index)
+            disk.sync_folder(paths.folder)
+    finally:
+        file.close()
 
 
 def fits(path: str, index: str) -> bool:

@@ -82,6 +82,7 @@ cdef class Writer:
             raise
 
     def _open_files(self, mode, asked, has_metadata):
+        opening.refuse_folder(self.paths)
         if mode == "a":
             opening.finish_replacement(self.paths)
             existing = opening.data_file(self.paths)
@@ -250,6 +251,8 @@ cdef class Writer:
         StorageError.
         Closing twice is fine.
         """
+        if self.inherited():
+            return
         with self.lock:
             if self.closed:
                 return
@@ -275,6 +278,8 @@ cdef class Writer:
 
         In a pipe that was opened for appending the open block is dropped, and what was written before stays.
         """
+        if self.inherited():
+            return
         with self.lock:
             if self.closed:
                 return
@@ -286,6 +291,13 @@ cdef class Writer:
                     self.output.seal()
             finally:
                 self._release()
+
+    cdef bint inherited(self) except -1:
+        """Whether this is a copy in a forked child, which has no part in the pipe: closing it does nothing."""
+        if self.closed or self.output.data.number >= 0:
+            return False
+        self.closed = True
+        return True
 
     def _release(self):
         self.closed = True
@@ -302,7 +314,7 @@ cdef class Writer:
         return 0
 
     def __del__(self):
-        if not self.closed:
+        if not self.closed and not self.inherited():
             warnings.warn(f"a writer was not closed: {self.path}", ResourceWarning, source=self)
             self._release()
 
@@ -315,6 +327,8 @@ cdef class Writer:
         new pipe stays beside the old one, under its prefix with .new."""
         if kind is None:
             self.close()
+            return
+        if self.inherited():
             return
         with self.lock:
             if self.closed:

@@ -108,9 +108,10 @@ def _blocks(paths: list[Path], limit: dict[str, Any]) -> Iterator[tuple[Path, by
 
 
 def _refuse_same(reader: smartpipe.Reader, dst: Path) -> None:
-    # By the files and not by their names: links and another codec's file name lead to the same pipe too.
+    # By the files and not by their names: links and another codec's file name lead to the same pipe too, and so does
+    # where a new pipe is written that takes the place of an old one.
     paths = paths_of(dst)
-    for file in (*paths.existing(), paths.index):
+    for file in (*paths.existing(), paths.index, *paths.new.existing(), paths.new.index):
         for source in (reader.data_path, reader.index_path):
             if os.path.exists(file) and os.path.exists(source) and os.path.samefile(file, source):
                 raise ValueError(f"{os.fspath(dst)}: source and destination are the same pipe, {source}")

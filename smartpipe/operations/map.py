@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import smartpipe
+from smartpipe import errors
 from smartpipe.container.paths import paths_of
 from smartpipe.container.reader import MAX_BLOCK_SIZE
 from smartpipe.operations.progress import Progress
@@ -36,14 +37,6 @@ NEAR = 64
 """So many blocks are read and left out rather than seeking behind them."""
 ERROR_BYTES = 64 << 10
 """A longer traceback loses its middle: the message of an exception can be a whole page."""
-
-
-class FunctionError(smartpipe.SmartPipeError):
-    """The function of `map` raised, or returned what are no pairs; the cause is its exception."""
-
-
-class WorkerError(smartpipe.SmartPipeError):
-    """A process of `map` was killed, or ended by itself, while it worked on this block."""
 
 
 class Counts(NamedTuple):
@@ -147,7 +140,7 @@ def map(
                 run.report()  # blocks that were skipped behind the last one that was not
             except WorkerDied as died:
                 raise run.worker_error(died) from None
-            except FunctionError as error:
+            except errors.FunctionError as error:
                 error.args = (f"{error.args[0]}; {run.left()}",)
                 raise
             except KeyboardInterrupt as interrupt:
@@ -245,7 +238,7 @@ class _Work:
         except Exception as error:
             if self.raising:
                 what = "".join(traceback.format_exception_only(error)).strip()
-                raise FunctionError(f"the function raised {what:.500}", path=self.path, block=key) from error
+                raise errors.FunctionError(f"the function raised {what:.500}", path=self.path, block=key) from error
             text = _traceback(error)
             return text, 8 + len(ERROR) + len(text)
 
@@ -353,13 +346,13 @@ class _Run:
     def read(self) -> int:
         return self.written + self.dropped + self.failed
 
-    def worker_error(self, died: WorkerDied) -> WorkerError:
+    def worker_error(self, died: WorkerDied) -> errors.WorkerError:
         part: _Part = died.context
         if died.number < 0:
             text, key = f"a process {died.how} before it began with this block", part.keys[0]
         else:
             text, key = f"the process that worked on this block {died.how}", part.keys[part.numbers.index(died.number)]
-        return WorkerError(f"{text}; {self.left()}", path=self.reader.data_path, block=key)
+        return errors.WorkerError(f"{text}; {self.left()}", path=self.reader.data_path, block=key)
 
     def left(self) -> str:
         """What an unfinished run leaves, in words."""

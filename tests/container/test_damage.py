@@ -381,6 +381,55 @@ def test_damage_anywhere_in_an_index_of_many_pages(frames: int, scratch: str) ->
             assert read(scratch) == MANY
 
 
+@pytest.mark.parametrize("record", [3, 250, 399])
+@pytest.mark.parametrize("page", [0, 3, 5])
+def test_damage_of_the_index_and_of_the_data_at_once(record: int, page: int, scratch: str) -> None:
+    # When the index has to be made anew, a record that can not be read any more has no place in it.
+    writer = planter(Kind(2, False))
+    offsets = [writer.write(key, pairs) for key, pairs in MANY]
+    writer.sync()
+    writer.frame(closed=True)
+    writer.save(scratch)
+    writer.data[offsets[record] + 20] ^= 1
+    Path(scratch + ".dat").write_bytes(writer.data)
+    sums = 64 + 128
+    body = sums + -(-4 * -(-(len(writer.index) - sums) // 4096) // 8) * 8
+    writer.index[body + 4096 * page + 100] ^= 1
+    index(scratch).write_bytes(writer.index)
+    others = [block for number, block in enumerate(MANY) if number != record]
+
+    def pulled(pipe: smartpipe.Reader) -> list[Any]:
+        found: list[Any] = []
+        while (key := pipe.get_next_block_key()) is not None:
+            try:
+                found.append((key, list(pipe.pull_block())))
+            except smartpipe.CorruptError as error:
+                found.append(type(error))
+        return found
+
+    def keys(pipe: smartpipe.Reader) -> list[bytes]:
+        return [key for key in pipe if key != MANY[record][0]]
+
+    def in_splits(pipe: smartpipe.Reader) -> list[Any]:
+        found = []
+        for part in pipe.splits(3):
+            with smartpipe.open(part) as reader:
+                found += by_items(reader)
+        return found
+
+    with warned():
+        for first in (by_items, pulled, in_splits):
+            with smartpipe.open(scratch) as pipe:
+                found = first(pipe)
+                assert [block for block in found if isinstance(block, tuple)] == others
+        for ask in (keys, lambda pipe: [entry.key for entry in pipe.entries() if entry.key != MANY[record][0]]):
+            with smartpipe.open(scratch) as pipe:
+                assert ask(pipe) == [key for key, _ in others]
+                assert [key for key in pipe if pipe.get_next_block_key() and key != MANY[record][0]] == keys(pipe)
+        with smartpipe.open(scratch) as pipe:
+            assert {key: list(pipe[key]) for key, _ in others} == dict(others)
+
+
 def test_append_with_damage_anywhere_in_an_index_of_many_pages(scratch: str) -> None:
     plant(scratch, MANY, Kind(2, False))
     data, listed = Path(scratch + ".dat").read_bytes(), index(scratch).read_bytes()

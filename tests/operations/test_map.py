@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import smartpipe
+from smartpipe import FunctionError, WorkerError
 from smartpipe.operations import workers
-from smartpipe.operations.map import FunctionError, WorkerError
 
 # smartpipe.map is a function, and so is smartpipe.operations.map once it was used: this is the module.
 OPERATION = sys.modules["smartpipe.operations.map"]
