@@ -5,6 +5,7 @@ FORMAT.md, «Files and locks».
 
 from __future__ import annotations
 
+import errno
 import os
 
 from smartpipe import errors
@@ -68,7 +69,9 @@ def data_file(paths: Paths) -> str | None:
 def refuse_folder(paths: Paths) -> None:
     """A folder can have the name of an index."""
     if os.path.isdir(paths.index):
-        raise errors.FormatError("there is a folder where the index of the pipe would be", path=paths.index)
+        raise errors.StorageError(
+            "a folder is where the index of the pipe would be", path=paths.index, number=errno.EISDIR
+        )
 
 
 def recognize(paths: Paths, path: str, file: Descriptor) -> Found:

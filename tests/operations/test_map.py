@@ -1,5 +1,6 @@
 import ctypes
 import faulthandler
+import importlib
 import multiprocessing
 import os
 import signal
@@ -15,8 +16,7 @@ import smartpipe
 from smartpipe import FunctionError, WorkerError
 from smartpipe.operations import workers
 
-# smartpipe.map is a function, and so is smartpipe.operations.map once it was used: this is the module.
-OPERATION = sys.modules["smartpipe.operations.map"]
+OPERATION = importlib.import_module("smartpipe.operations.map")
 
 both = pytest.mark.parametrize("jobs", [1, 3])
 
