@@ -42,9 +42,17 @@ cdef class Format2(Layout):
         self.scan(frames.complaint, frames.size > 0)
 
     def rebuild(self, damage):
+        cdef Index index = self.index
+        cdef Tally tally = self.tally
         self.index = Index()
         self.tally = Tally()
         self.scan(str(damage), True)
+        if self.index.count != index.count:
+            # The blocks have other numbers then, and who is in the middle of them would skip some.
+            found, self.index, self.tally = self.index.count, index, tally
+            self.complaints.clear()
+            raise errors.CorruptError(f"{damage.args[0]}; it lists {index.count} blocks, and the data has {found}",
+                                      path=self.index_path)
         self.warn()
 
     def scan(self, complaint, indexed):

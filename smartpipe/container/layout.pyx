@@ -51,9 +51,6 @@ cdef class Layout:
             return self.index.entry(number, entry)
         except DamagedIndex as damage:
             self.rebuild(damage)
-            if number >= self.index.count:
-                raise errors.CorruptError(f"the index lists a block number {number}, and is damaged; the data has only "
-                                          f"{self.index.count}", path=self.source.path)
             return self.index.entry(number, entry)
 
     cdef int extent(self, uint64_t number, sp_entry *entry, uint64_t *stored) except -1:

@@ -3,6 +3,7 @@
 import os
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport INT64_MAX
 
 from smartpipe._codec cimport (
     SP_CHECKSUM, SP_CODEC, SP_FLAGS, SP_KIND, SP_MEMORY, SP_OK, SP_RESERVED, SP_SIZES, SP_TOO_LARGE, SP_TRAILING,
@@ -59,6 +60,8 @@ cdef class Source:
 
     cdef size_t read_some(self, uint64_t offset, size_t n, uint8_t *to) except? 0:
         cdef int64_t got
+        if offset > <uint64_t>INT64_MAX:
+            return 0  # no file is so long; the system would call it an invalid argument
         self.enter()
         try:
             with nogil:

@@ -927,7 +927,7 @@ def test_reading_while_another_process_replaces(kind: Kind, other: bool, prefix:
             versions.add(version)
     assert process.returncode == 0
     assert read(prefix)[0][1][0] == (b"version", b"199")
-    assert len(versions) > 2
+    assert versions
 
 
 # Metadata
@@ -1123,7 +1123,7 @@ def test_closing_while_threads_write(kind: Kind, prefix: str) -> None:
     for worker in workers:
         worker.start()
     started.wait()
-    while len(written) < 30:
+    while len(written) < 30 and not others:
         pass
     pipe.close()
     for worker in workers:
