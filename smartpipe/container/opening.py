@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 
 from smartpipe import errors
 from smartpipe._platform import Descriptor, disk, holder, lock, open_reading
@@ -23,7 +24,10 @@ from smartpipe.container.tally import Tally
 
 APPEND = os.O_RDWR | os.O_APPEND
 CREATE = APPEND | os.O_CREAT | os.O_EXCL
-ATTEMPTS = 5
+# How often a reader looks again at a pipe that is replaced while it opens it, and how long it waits, in seconds, for an
+# index to follow its data.
+ATTEMPTS = 100
+WAIT = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)
 
 
 class Found:
@@ -106,42 +110,45 @@ def open_layout(paths: Paths, limit: int) -> tuple[Format1 | Format2, str]:
     """Open a pipe for reading; returns its layout and the path of its data file."""
     refuse_folder(paths)
     path = None
-    for attempt in range(ATTEMPTS):
+    stale = 0
+    for _ in range(ATTEMPTS):
         try:
             path = data_file(paths)
-            layout = None if path is None else read_layout(paths, path, limit, attempt == ATTEMPTS - 1)
-        except FileNotFoundError:
-            continue  # a file had just been replaced by one with another name
-        if layout is not None and path is not None:
-            return layout, path
+            if path is None:
+                continue
+            file = open_reading(path)
+            try:
+                found = recognize(paths, path, file)
+                if found.format == 2 and index_id(paths.index) not in (None, found.id) and stale < len(WAIT):
+                    # Perhaps its data was renamed and its index will be, in a moment; otherwise the index is stale.
+                    file.close()
+                    time.sleep(WAIT[stale])
+                    stale += 1
+                    continue
+                layout = read_layout(paths, path, file, found, limit)
+            except errors.SmartPipeError:
+                if still_named(file, path):
+                    raise
+                file.close()
+                continue
+            if still_named(file, path):
+                return layout, path
+            layout.close()
+        except FileNotFoundError as error:
+            # A file had just been replaced by one with another name.
+            if isinstance(error, errors.SmartPipeError):
+                raise
     if path is None:
         raise missing(paths)
     raise errors.FormatError(f"the pipe was replaced {ATTEMPTS} times while it was opened", path=paths.prefix)
 
 
-def read_layout(paths: Paths, path: str, limit: int, last: bool) -> Format1 | Format2 | None:
-    """Open a data file with its index; None where they do not belong together, as when the pipe is just being replaced.
-
-    At the last attempt an index of another data file is no longer thought to be that, but stale.
-    """
-    file = open_reading(path)
-    try:
-        found = recognize(paths, path, file)
-        source = Source(path, file, found.id, limit)
-        if found.format == 1:
-            layout: Format1 | Format2 = Format1(source, paths.index, path.endswith(".datz"))
-            together = True
-        else:
-            layout = Format2(source, paths.index, found.codec)
-            together = last or index_id(paths.index) in (None, found.id)
-        if together and still_named(file, path):
-            return layout
-    except errors.SmartPipeError:
-        if last or still_named(file, path):
-            file.close()
-            raise
-    file.close()
-    return None
+def read_layout(paths: Paths, path: str, file: Descriptor, found: Found, limit: int) -> Format1 | Format2:
+    """Read the index of an open data file."""
+    source = Source(path, file, found.id, limit)
+    if found.format == 1:
+        return Format1(source, paths.index, path.endswith(".datz"))
+    return Format2(source, paths.index, found.codec)
 
 
 def still_named(file: Descriptor, path: str) -> bool:

@@ -30,6 +30,8 @@ BASES: dict[str, tuple[type[BaseException], ...]] = {
     "CollisionError": (),
     "EngineError": (),
     "StorageError": (OSError,),
+    "FunctionError": (),
+    "WorkerError": (),
 }
 every_error = pytest.mark.parametrize("name", BASES)
 
