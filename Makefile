@@ -11,7 +11,7 @@ demo: $(VENV)/demo
 
 test: $(VENV)/lint
 	$(BIN)/python -m pytest tests
-	SMARTPIPE_ENGINE=python $(BIN)/python -m pytest tests/container tests/reference tests/operations
+	SMARTPIPE_ENGINE=python $(BIN)/python -m pytest tests
 
 lint: $(VENV)/lint
 	$(BIN)/ruff check .

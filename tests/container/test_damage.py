@@ -29,6 +29,7 @@ from .pipes import (
     planter,
     read,
     warned,
+    write,
 )
 
 FILE_HEADER = 32
@@ -447,6 +448,81 @@ def test_append_with_damage_anywhere_in_an_index_of_many_pages(scratch: str) -> 
             assert b"new" not in pipe
             pipe.write(b"new", {})
         assert read(scratch) == [*MANY, (b"new", [])]
+
+
+# An index that is too large to be checked as a whole when it is opened: its pages are checked as they are touched.
+
+LONG: Blocks = [(b"%d" % number * 250, [(b"n", b"%d" % number)]) for number in range(5000)]
+
+
+@pytest.fixture(scope="module")
+def large_pipe(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+    """Data and index of a pipe whose index has more than 4 MiB."""
+    prefix = tmp_path_factory.mktemp("large") / "pipe"
+    write(prefix, LONG, Kind(2, False))
+    listed = index(prefix).read_bytes()
+    assert len(listed) > 4 << 20
+    return Path(f"{prefix}.dat").read_bytes(), listed
+
+
+@pytest.mark.parametrize("place", range(8))
+def test_a_page_of_a_large_index(place: int, large_pipe: tuple[bytes, bytes], scratch: str) -> None:
+    data, listed = large_pipe
+    Path(scratch + ".dat").write_bytes(data)
+    damaged = bytearray(listed)
+    damaged[len(listed) * place // 8 + 7000] ^= 0x10
+    index(scratch).write_bytes(damaged)
+    keys = [key for key, _ in LONG]
+    with warned() as messages:
+        for first in (
+            lambda pipe: list(pipe) == keys,
+            lambda pipe: b"absent" not in pipe,
+            lambda pipe: all(key in pipe for key in reversed(keys)),
+            lambda pipe: [key for key, _ in pipe.items()] == keys,
+            lambda pipe: [key for key, _ in pipe.get_many(keys[::-1])] == keys,
+            lambda pipe: [entry.key for entry in pipe.entries()] == keys,
+            lambda pipe: sum(part.stop - part.start for part in pipe.splits(9)) == len(keys),
+        ):
+            with smartpipe.open(scratch) as pipe:
+                assert first(pipe)
+                assert len(pipe) == len(LONG)
+                assert [(key, list(block)) for key, block in pipe.items(start=keys[-3])] == LONG[-3:]
+                assert list(pipe[keys[2500]]) == LONG[2500][1]
+        with smartpipe.open(scratch, "a") as pipe:
+            assert all(key in pipe for key in keys)
+            pipe.write(b"new", {})
+    assert messages
+    assert read(scratch) == [*LONG, (b"new", [])]
+
+
+@pytest.mark.parametrize("record", [3, 4990])
+def test_a_page_of_a_large_index_and_a_record(record: int, large_pipe: tuple[bytes, bytes], scratch: str) -> None:
+    # The index that is made anew lacks that record. Who counts blocks is told, and skips none.
+    data, listed = large_pipe
+    Path(scratch + ".dat").write_bytes(data)
+    index(scratch).write_bytes(listed)
+    with smartpipe.open(scratch) as pipe:
+        offset = next(entry.offset for entry in pipe.entries() if entry.number == record)
+    hurt = bytearray(data)
+    hurt[offset + 20] ^= 1
+    Path(scratch + ".dat").write_bytes(hurt)
+    damaged = bytearray(listed)
+    damaged[len(listed) // 30] ^= 0x10  # among the entries, which come first
+    index(scratch).write_bytes(damaged)
+    expected = [block for number, block in enumerate(LONG) if number != record]
+    with warned(), smartpipe.open(scratch) as pipe:
+        items, found = pipe.items(), []
+        for _ in range(len(LONG) + 1):
+            try:
+                key, block = next(items)
+                found.append((key, list(block)))
+            except StopIteration:
+                break
+            except smartpipe.CorruptError as error:
+                if error.path == str(index(scratch)):
+                    assert found == expected[: len(found)]
+                    return
+        assert found == expected
 
 
 # Format 1
