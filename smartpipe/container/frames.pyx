@@ -18,8 +18,8 @@ from smartpipe._platform import open_reading
 from smartpipe.container.index import DamagedIndex
 
 
-# An index up to this size is checked whole when it is opened: it takes less than a millisecond, and damage that is found
-# then is mended before anybody has counted blocks.
+# An index up to this size is checked whole when it is opened: it takes less than a millisecond, and damage that is
+# found then is mended before anybody has counted blocks.
 cdef uint64_t SMALL = 4 << 20
 
 
