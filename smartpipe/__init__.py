@@ -94,6 +94,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> object:
     if name not in _OPERATIONS:
         raise AttributeError(f"module 'smartpipe' has no attribute {name!r}")

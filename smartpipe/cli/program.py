@@ -80,10 +80,10 @@ def run(arguments: list[str]) -> int:
         warnings.showwarning = _show_warning
         try:
             return _ended(arguments)
-        except (KeyboardInterrupt, click.Abort):
+        except (KeyboardInterrupt, click.Abort) as ended:
             # Who reads the output may have stopped to, and what is left of it must not hold up the end.
             output.give_up()
-            _complain("interrupted")
+            _complain(f"interrupted: {ended}" if str(ended) else "interrupted")
             return 130
 
 

@@ -64,6 +64,11 @@ cdef class Format2(Layout):
             self.complaints.append(
                 f"{self.index_path}: {complaint}; {max(self.size, start) - start} bytes of data were "
                 "scanned instead")
+        if 0 < self.size < start:
+            self.complaints.append(f"{self.source.path}: the file ends within its header, after {self.size} bytes")
+        if scan.torn:
+            self.complaints.append(f"{self.source.path}: an unfinished block at the end, {self.size - self.tally.end} "
+                                   "bytes, is not read")
         for first, last in scan.damage:
             self.complaints.append(f"{self.source.path}: bytes {first} to {last} are damaged: the blocks there are "
                                    "lost, the others readable")

@@ -285,10 +285,24 @@ def append2(paths: Paths, source: Source, file: Descriptor, found: Found) -> tup
 
 
 def finish_replacement(paths: Paths) -> None:
-    """Finish what a writer was killed at: its new data has its name already, its new index not yet."""
+    """Finish what a writer was killed at: its new data has its name already, its new index not yet.
+
+    By a pipe of format 1, the old index is gone even before the new data has its name.
+    """
+    try:
+        if not os.path.exists(paths.new.index):
+            return
+        if paths.new.existing():
+            finish_unnamed(paths)
+        else:
+            finish_named(paths)
+    except FileNotFoundError:
+        pass  # the writer lives, and does it itself
+
+
+def finish_named(paths: Paths) -> None:
+    """Give the new index its name, behind the new data."""
     new = paths.new
-    if not os.path.exists(new.index) or new.existing():
-        return
     wanted = index_id(new.index)
     if wanted is not None:
         fitting = [path for path in paths.existing() if (file_header(path) or (None,))[0] == wanted]
@@ -302,6 +316,30 @@ def finish_replacement(paths: Paths) -> None:
     try:
         if os.path.exists(new.index) and not new.existing():
             remove([path for path in paths.existing() if path not in fitting])
+            disk.rename(new.index, paths.index)
+            disk.sync_folder(paths.folder)
+    finally:
+        file.close()
+
+
+def finish_unnamed(paths: Paths) -> None:
+    """Finish a replacement of a format 1 pipe by another whose files are all there still under their first names.
+
+    That the old pipe has no index any more tells it from a new one that is not complete: the old index is removed last.
+    """
+    new = paths.new
+    without_index = not os.path.exists(paths.index) and index_id(new.index) is None
+    if not without_index or not paths.existing() or any(file_header(path) is not None for path in paths.existing()):
+        return
+    (path, *others) = new.existing()
+    if others or not fits(path, new.index):
+        return
+    file = lock_existing(path)
+    try:
+        target = paths.data_path(path.endswith(".datz"))
+        if os.path.exists(new.index):
+            disk.rename(path, target)
+            remove([other for other in paths.existing() if other != target])
             disk.rename(new.index, paths.index)
             disk.sync_folder(paths.folder)
     finally:

@@ -52,6 +52,8 @@ def paths_of(path: str | os.PathLike[str]) -> Paths:
     name = os.fsdecode(path)
     if not name:
         raise ValueError("the path of a pipe is empty")
+    if not os.path.basename(name):
+        raise errors.FormatError("this names a folder, not a pipe", path=name)
     prefix, extension = os.path.splitext(name)
     if extension in EXTENSIONS:
         return Paths(prefix, name)

@@ -83,8 +83,9 @@ cdef class Writer:
 
     def _open_files(self, mode, asked, has_metadata):
         opening.refuse_folder(self.paths)
-        if mode == "a":
+        if mode != "x":
             opening.finish_replacement(self.paths)
+        if mode == "a":
             existing = opening.data_file(self.paths)
             if existing is not None:
                 self.output, self.recovered = opening.append(self.paths, existing, asked)
@@ -407,6 +408,11 @@ cdef class BlockWriter:
         finally:
             self.writer.open_keys.discard(self.key)
             self.writer.encoders.append(encoder)
+
+    def __del__(self):
+        # Never finished: the key is free again.
+        if self.encoder is not None:
+            self.writer.open_keys.discard(self.key)
 
     def __enter__(self):
         return self

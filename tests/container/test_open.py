@@ -713,3 +713,10 @@ def test_a_warning_names_the_line_that_opened_the_pipe(mode: Any, prefix: str) -
     assert {(warning.filename, warning.lineno) for warning in caught} == {
         (__file__, caller.__code__.co_firstlineno + 1)
     }
+
+
+@pytest.mark.parametrize("mode", ["r", "w", "x", "a"])
+def test_a_path_that_ends_in_a_slash(mode: Any, tmp_path: Path) -> None:
+    with pytest.raises(smartpipe.FormatError, match="folder"):
+        smartpipe.open(f"{tmp_path}/", mode)
+    assert list(tmp_path.iterdir()) == []

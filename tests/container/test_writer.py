@@ -1132,3 +1132,26 @@ def test_closing_while_threads_write(kind: Kind, prefix: str) -> None:
     found = read(prefix)
     assert sorted(key for key, _ in found) == sorted(written)
     assert all(pairs == [(b"k", b"v" * 5000)] for _, pairs in found)
+
+
+@every_kind
+def test_a_block_that_was_never_entered_keeps_no_key(kind: Kind, prefix: str) -> None:
+    with smartpipe.open(prefix, "w", **kind.options) as pipe:
+        pipe.block(b"key").append(b"k", b"dropped")
+        pipe.write(b"key", {b"k": b"v"})
+    assert read(prefix) == [(b"key", [(b"k", b"v")])]
+
+
+@every_kind_of_format1
+@pytest.mark.parametrize("mode", ["a", "w"])
+def test_a_kill_between_the_old_index_and_the_new_data(kind: Kind, mode: Any, prefix: str) -> None:
+    plant(prefix, SMALL, kind)
+    plant(prefix + ".new", PAGES, kind)
+    os.unlink(prefix + ".idx")
+    pipe = smartpipe.open(prefix, mode)
+    if mode == "w":
+        pipe.abort()
+    else:
+        pipe.close()
+    assert read(prefix) == PAGES
+    assert not os.path.exists(prefix + ".new.idx")
