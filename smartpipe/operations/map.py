@@ -144,7 +144,7 @@ def map(
                 error.args = (f"{error.args[0]}; {run.left()}",)
                 raise
             except KeyboardInterrupt as interrupt:
-                interrupt.args = interrupt.args or (run.left(),)
+                interrupt.args = interrupt.args or (f"{run.left()}; resume goes on from there",)
                 raise
         return run.counts(time.perf_counter() - begin)
 
