@@ -331,9 +331,10 @@ def finish_unnamed(paths: Paths) -> None:
     without_index = not os.path.exists(paths.index) and index_id(new.index) is None
     if not without_index or not paths.existing() or any(file_header(path) is not None for path in paths.existing()):
         return
-    (path, *others) = new.existing()
-    if others or not fits(path, new.index):
+    unnamed = new.existing()
+    if len(unnamed) != 1 or not fits(unnamed[0], new.index):
         return
+    path = unnamed[0]
     file = lock_existing(path)
     try:
         target = paths.data_path(path.endswith(".datz"))
