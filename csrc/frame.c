@@ -71,7 +71,7 @@ void sp_frame_encode(const sp_frame *f, uint64_t id, uint64_t offset, sp_crc32 c
     sp_store32(out + 4, sp_bound_crc(id, offset, out + 8, SP_FRAME_HEADER - 8, crc32));
 }
 
-int sp_frame_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_crc32 crc32, sp_frame *f) {
+int sp_frame_header_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_crc32 crc32, sp_frame *f) {
     if (memcmp(p, FRAME_MAGIC, n < sizeof FRAME_MAGIC ? (size_t)n : sizeof FRAME_MAGIC) != 0)
         return SP_MAGIC;
     if (n < SP_FRAME_HEADER)
@@ -105,7 +105,13 @@ int sp_frame_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, 
     uint64_t body = sp_frame_body(f), sums = sp_frame_sums(body);
     if (body > f->size || f->size != SP_FRAME_HEADER + sums + body)
         return SP_SIZES;
-    if (crc32(0, p + SP_FRAME_HEADER, (size_t)sums) != f->sums_crc)
-        return SP_CHECKSUM;
     return SP_OK;
+}
+
+int sp_frame_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_crc32 crc32, sp_frame *f) {
+    int status = sp_frame_header_decode(p, n, id, offset, crc32, f);
+    if (status != SP_OK)
+        return status;
+    uint64_t sums = sp_frame_sums(sp_frame_body(f));
+    return crc32(0, p + SP_FRAME_HEADER, (size_t)sums) == f->sums_crc ? SP_OK : SP_CHECKSUM;
 }

@@ -47,6 +47,10 @@ void sp_frame_encode(const sp_frame *frame, uint64_t id, uint64_t offset, sp_crc
  * body is not touched: SP_OK, SP_TRUNCATED, SP_MAGIC, SP_CHECKSUM, SP_SIZES, SP_RESERVED. */
 int sp_frame_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_crc32 crc32, sp_frame *frame);
 
+/* The same, but only the header is read at p; n bytes of the frame are in the file. */
+int sp_frame_header_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_crc32 crc32,
+                           sp_frame *frame);
+
 /* An entry. In memory the index of a format 1 pipe uses the same: there `stamp` is the offset in the uncompressed data, and
  * the sizes, which may exceed 32 bits, follow from the next entry. */
 typedef struct sp_entry {

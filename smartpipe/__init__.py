@@ -5,6 +5,7 @@ The package's face: everything public is named here and lives elsewhere.
 
 from smartpipe._codec import engines
 from smartpipe.container.block import Block
+from smartpipe.container.durability import Grouped
 from smartpipe.container.pipe import open
 from smartpipe.container.reader import Entry, Reader, Split
 from smartpipe.container.writer import SmartPipeReader, SmartPipeWriter, Writer
@@ -23,6 +24,7 @@ from smartpipe.errors import (
     PipeExistsError,
     PipeNotFoundError,
     PipeWarning,
+    ReplacedError,
     SmartPipeError,
     StorageError,
     TruncatedError,
@@ -66,12 +68,14 @@ __all__ = [
     "Entry",
     "FormatError",
     "FunctionError",
+    "Grouped",
     "LockedError",
     "PairNotFound",
     "PipeExistsError",
     "PipeNotFoundError",
     "PipeWarning",
     "Reader",
+    "ReplacedError",
     "SmartPipeError",
     "SmartPipeReader",
     "SmartPipeWriter",

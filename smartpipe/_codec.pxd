@@ -129,6 +129,7 @@ cdef void index_encode(const sp_index *index, uint8_t *out) noexcept nogil
 cdef int index_decode(const uint8_t *p, size_t n, sp_index *index) noexcept nogil
 cdef uint32_t sums_encode(const uint8_t *body, uint64_t size, uint8_t *sums) noexcept nogil
 cdef void frame_encode(const sp_frame *frame, uint64_t id, uint64_t offset, uint8_t *out) noexcept nogil
+cdef int frame_header_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_frame *frame) noexcept nogil
 cdef int frame_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_frame *frame) noexcept nogil
 cdef int run_check(const sp_run *run) noexcept nogil
 cdef int run_entry(const sp_run *run, uint64_t number, sp_entry *entry) noexcept nogil

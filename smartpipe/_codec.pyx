@@ -75,6 +75,8 @@ cdef extern from "frame.h":
     int sp_index_decode(const uint8_t *p, size_t n, sp_crc32 crc, sp_index *index) nogil
     uint32_t sp_sums_encode(const uint8_t *body, uint64_t size, sp_crc32 crc, uint8_t *sums) nogil
     void sp_frame_encode(const sp_frame *frame, uint64_t id, uint64_t offset, sp_crc32 crc, uint8_t *out) nogil
+    int sp_frame_header_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_crc32 crc,
+                               sp_frame *frame) nogil
     int sp_frame_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_crc32 crc,
                         sp_frame *frame) nogil
 
@@ -346,6 +348,11 @@ cdef void frame_encode(const sp_frame *frame, uint64_t id, uint64_t offset, uint
 
 cdef int frame_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_frame *frame) noexcept nogil:
     return sp_frame_decode(p, n, id, offset, ENGINE.crc32, frame)
+
+
+cdef int frame_header_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset,
+                             sp_frame *frame) noexcept nogil:
+    return sp_frame_header_decode(p, n, id, offset, ENGINE.crc32, frame)
 
 
 cdef int run_check(const sp_run *run) noexcept nogil:

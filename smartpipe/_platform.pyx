@@ -49,9 +49,9 @@ cdef class Descriptor:
                 fcntl.flock(number, fcntl.LOCK_UN)
             os.close(number)
 
-    def read(self, size):
-        """Return so many bytes from the start of the file, fewer where it ends before."""
-        return os.pread(self.number, size, 0)
+    def read_at(self, offset, size):
+        """Return so many bytes from an offset on, fewer where the file ends before."""
+        return os.pread(self.number, size, offset)
 
     def size(self):
         """Return the size of the file in bytes."""
@@ -142,15 +142,15 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 
 def holder(Descriptor file):
-    """Return the process id that holds the lock of an open file, or None where the system does not tell."""
-    stat = os.fstat(file.number)
-    place = f"{os.major(stat.st_dev):02x}:{os.minor(stat.st_dev):02x}:{stat.st_ino}"
+    """Return the process id that holds the lock of an open file: 0 where nobody does, None where the system does not
+    tell."""
+    inode = str(os.fstat(file.number).st_ino)  # the device is another one there on some file systems
     try:
         with open("/proc/locks") as locks:
             for line in locks:
                 fields = line.split()
-                if "FLOCK" in fields and place in fields:
+                if fields[1] == "FLOCK" and fields[5].endswith(":" + inode):
                     return int(fields[4])
     except OSError:
-        pass
-    return None
+        return None
+    return 0

@@ -105,6 +105,10 @@ class ClosedError(SmartPipeError, ValueError):
     """The pipe was closed before."""
 
 
+class ReplacedError(SmartPipeError):
+    """The pipe that a reader has open is no longer the one of this name, or its end was cut and written anew."""
+
+
 class CollisionError(SmartPipeError):
     """Another content is stored under this key."""
 

@@ -39,4 +39,5 @@ cdef class Block:
     cdef bint next(self, sp_cursor *cursor, sp_pair *pair) except -1
     cdef bytes value(self, sp_pair *pair)
     cdef bytes load(self, uint32_t large)
+    cdef int load_all(self) except -1
     cdef int detach(self) except -1

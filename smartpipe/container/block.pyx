@@ -156,16 +156,20 @@ cdef class Block:
         self.loaded[large] = value
         return value
 
-    cdef int detach(self) except -1:
-        """Move to memory of its own, so that the batch it came from can be reused."""
-        cdef Buffer own = Buffer()
-        cdef sp_cursor cursor
+    cdef int load_all(self) except -1:
+        """Read and check everything that is selected."""
+        cdef sp_cursor cursor = self.cursor()
         cdef sp_pair pair
         if self.record.larges > 0:
-            cursor = self.cursor()
             while self.next(&cursor, &pair):
                 if pair.value == NULL:
                     self.loaded[pair.large] = self.load(pair.large)
+        return 0
+
+    cdef int detach(self) except -1:
+        """Move to memory of its own, so that the batch it came from can be reused."""
+        cdef Buffer own = Buffer()
+        self.load_all()
         own.append(self.head, self.record.head_raw)
         self.head = own.data
         self.inflated = own

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from smartpipe._codec cimport Buffer, Deflater, sp_record
+from smartpipe._codec cimport Buffer, Deflater, Inflater, sp_record
 
 
 cdef class Encoder:
@@ -11,10 +11,15 @@ cdef class Encoder:
     cdef readonly uint64_t raw
     cdef readonly uint32_t pairs
     cdef Buffer out                # the bytes for the data file, after `encode`
+    cdef Inflater inflater         # None until something is proved
+    cdef Buffer proof
     cdef int clear(self) except -1
     cdef int add(self, object key, object value) except -1
     cdef int put(self, bytes key, bytes value) except -1
     cdef int encode(self, bytes block) except -1
+    cdef int prove(self) except -1
+    cdef int prove_stream(self, const uint8_t *stored, uint64_t size, const uint8_t *raw, uint64_t n,
+                          str what) except -1
 
 
 cdef class Encoder1(Encoder):

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport UINT32_MAX
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from smartpipe._codec cimport (
     SP_BLOCK, SP_DIRECTORY_ENTRY, SP_FULL, SP_NONE, SP_OK, SP_PAIR_LENGTHS, SP_RECORD_HEADER, SP_ZLIB, crc32,
     directory_encode, sp_key_position, sp_lead_size, sp_segment, sp_store32,
 )
 from smartpipe.container.block cimport as_bytes
+from smartpipe.container.source cimport SLACK
 
 from smartpipe import errors
 
@@ -76,6 +77,27 @@ cdef class Encoder:
         """Make the bytes for the data file in `out`."""
         raise TypeError("an encoder is of a format")
 
+    cdef int prove(self) except -1:
+        """Inflate what `encode` compressed; EngineError where that is not what was put in."""
+        raise TypeError("an encoder is of a format")
+
+    cdef int prove_stream(self, const uint8_t *stored, uint64_t size, const uint8_t *raw, uint64_t n,
+                          str what) except -1:
+        cdef size_t used = 0, written = 0
+        cdef int status
+        cdef bint same = False
+        if self.inflater is None:
+            self.inflater = Inflater()
+            self.proof = Buffer()
+        self.proof.reserve(n + SLACK)
+        with nogil:
+            status = self.inflater.inflate(stored, size, &used, self.proof.data, n + SLACK, &written)
+            if status == SP_OK and used == size and written == n:
+                same = n == 0 or memcmp(self.proof.data, raw, n) == 0
+        if not same:
+            raise errors.EngineError(f"{what} does not inflate to what it was made of; the block was not written")
+        return 0
+
 
 cdef class Encoder1(Encoder):
     """Format 1: pairs one after another, compressed as one stream."""
@@ -110,6 +132,11 @@ cdef class Encoder1(Encoder):
         if status != SP_OK:
             raise MemoryError
         self.out.size = written
+        return 0
+
+    cdef int prove(self) except -1:
+        if self.level > 0 and self.data.size > 0:
+            self.prove_stream(self.out.data, self.out.size, self.data.data, self.data.size, "the compressed block")
         return 0
 
 
@@ -199,6 +226,23 @@ cdef class Encoder2(Encoder):
                                 - SP_RECORD_HEADER)
         self.out.size = position
         record.size = <uint32_t>position
+        return 0
+
+    cdef int prove(self) except -1:
+        cdef sp_record *record = &self.record
+        cdef sp_segment *segments = <sp_segment *>self.segments.data
+        cdef uint64_t position = sp_lead_size(record) - record.head_stored
+        cdef uint32_t i
+        if record.head_stored < record.head_raw:
+            self.prove_stream(self.out.data + position, record.head_stored, self.head.data, self.head.size,
+                              "the compressed head")
+        position += record.head_stored
+        for i in range(record.larges):
+            if segments[i].stored < segments[i].raw:
+                self.prove_stream(self.out.data + position, segments[i].stored,
+                                  (<const uint8_t **>self.pointers.data)[i], segments[i].raw,
+                                  f"the compressed value of pair {segments[i].pair}")
+            position += segments[i].stored
         return 0
 
     cdef uint64_t store(self, Deflater deflater, const uint8_t *p, uint64_t n, uint8_t *out,

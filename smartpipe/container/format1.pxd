@@ -7,11 +7,13 @@ from smartpipe.container.source cimport Task
 
 
 cdef class Format1(Layout):
-    cdef readonly str index_path
     cdef readonly bint compressed
     cdef readonly bint torn        # the index ends within an entry
     cdef uint64_t end              # where that entry says the data before it ends
-    cdef readonly uint64_t index_good
+    cdef readonly uint64_t index_good  # bytes of the index that are whole entries
+    cdef bytes last_entry          # of them
+    cdef uint64_t finished(self) except? 0
+    cdef uint64_t last_offset(self) except? 0
     cdef int plan(self, sp_entry *entry, uint64_t number, uint64_t stored, Task *task, bytes key) except -1
     cdef uint64_t raw_size(self, uint64_t number, sp_entry *entry, uint64_t stored) except? 0
     cdef Buffer inflate_last(self, const uint8_t *stored, uint64_t n, bytes key, uint64_t offset)

@@ -1,5 +1,7 @@
 """Reading a pipe of format 1, the original's. FORMAT.md, «Format 1»."""
 
+import os
+
 from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
 
 from smartpipe._codec cimport (
@@ -29,32 +31,55 @@ cdef class Format1(Layout):
     """The open data file of a pipe, and its whole index in memory.
 
     In the entries of the index `stamp` is the offset in the uncompressed data; `index_good` is how many bytes of
-    the index file are whole entries.
+    the index file are whole entries. `locked`: the caller has the writer's lock.
     """
 
-    def __init__(self, Source source, str index_path, bint compressed):
+    def __init__(self, Source source, str index_path, bint compressed, bint locked=False):
         self.source = source
         self.index_path = index_path
+        self.index_place = os.path.abspath(index_path)
         self.compressed = compressed
-        self.complaints = []
         self.index = Index()
-        with open(index_path, "rb") as file:
+        self.last_entry = b""
+        self.read_index(self.load())
+        if self.index.count == 0 and self.size > 0:
+            raise errors.CorruptError(f"the index lists no block, and the data file has {self.size} bytes: the keys of "
+                                      "its blocks are lost", path=self.index_path)
+        self.whole = self.index.count
+        if locked:
+            return
+        if self.source.writer():
+            self.whole = self.finished()
+        elif self.torn:
+            self.complaints.append(f"{self.index_path}: the index ends within an entry at offset {self.index_good}: "
+                                   f"{self.index.count} blocks are listed before it")
+
+    def load(self):
+        """Return the index file from the last entry that was taken in on."""
+        with open(self.index_place, "rb") as file:
+            file.seek(self.index_good - len(self.last_entry))
             data = file.read()
-        self.size = source.size()
-        self.read_index(data)
+        # A writer lists a block before it writes it: asked in this order, all but the last one are there.
+        self.size = self.source.size()
+        return data
 
     def read_index(self, bytes data):
+        """Take in what `load` gave."""
         cdef sp_entry1 found
         cdef sp_entry entry, last
-        cdef const uint8_t *p = data
-        cdef size_t n = len(data), position = 0
+        cdef const uint8_t *p
+        cdef size_t n, position = len(self.last_entry), last_at = 0
+        cdef uint64_t start = self.index_good - position
+        p = data
+        n = len(data)
         last.offset = last.stamp = 0
+        if self.index.count > 0:
+            self.index.entry(self.index.count - 1, &last)
+        self.torn = False
         while position < n:
             if entry1_decode(p + position, n - position, &found) != SP_OK:
                 self.torn = True
                 self.end = torn_offset(p + position, n - position)
-                self.complaints.append(f"{self.index_path}: the index ends within an entry at offset {position}: "
-                                       f"{self.index.count} blocks are listed before it")
                 break
             entry.offset = found.offset
             entry.stamp = found.raw_offset
@@ -62,22 +87,62 @@ cdef class Format1(Layout):
                 raise errors.CorruptError(
                     f"the block begins at {entry.offset} of the data and {entry.stamp} uncompressed, "
                     f"before the one listed before it, at {last.offset} and {last.stamp}",
-                    path=self.index_path, block=found.key[:found.key_length], offset=position)
+                    path=self.index_path, block=found.key[:found.key_length], offset=start + position)
             if not self.compressed and entry.offset != entry.stamp:
                 raise errors.CorruptError(
                     f"the block begins at {entry.offset} of the data, and at {entry.stamp} uncompressed, which in a "
-                    ".dat is the same", path=self.index_path, block=found.key[:found.key_length], offset=position)
+                    ".dat is the same", path=self.index_path, block=found.key[:found.key_length],
+                    offset=start + position)
             entry.size = entry.lead = entry.raw = entry.pairs = 0
             entry.key_length = found.key_length
             entry.kind = SP_BLOCK
             entry.codec = SP_ZLIB if self.compressed else SP_NONE
             self.index.add(&entry, found.key)
             last = entry
+            last_at = position
             position += SP_ENTRY1 + found.key_length
-        self.index_good = position
-        if self.index.count == 0 and self.size > 0:
-            raise errors.CorruptError(f"the index lists no block, and the data file has {self.size} bytes: the keys of "
-                                      "its blocks are lost", path=self.index_path)
+        self.last_entry = data[last_at:position]
+        self.index_good = start + position
+
+    cdef uint64_t finished(self) except? 0:
+        """How many blocks are whole while a writer has the pipe open: it may just be writing the last one."""
+        cdef sp_entry entry
+        cdef uint64_t count = self.index.count
+        if count == 0:
+            return 0
+        self.index.entry(count - 1, &entry)
+        if self.torn or entry.offset >= self.size:
+            return count - 1  # listed, and perhaps not written yet
+        try:
+            self.fetch(count - 1, self.index.key(count - 1, &entry))
+        except errors.TruncatedError:
+            return count - 1
+        return count
+
+    def refresh(self):
+        cdef bytes data
+        with self.lock:
+            written = self.source.writer()
+            try:
+                data = self.load()
+            except FileNotFoundError:
+                raise errors.ReplacedError("the pipe is being replaced; open it again", path=self.index_path) from None
+            self.check_named()  # otherwise this was the index of another pipe
+            if not data.startswith(self.last_entry) or self.size < self.last_offset():
+                raise errors.ReplacedError("the end of the pipe was cut, and perhaps written anew; open it again",
+                                           path=self.source.path)
+            self.read_index(data)
+            self.whole = max(self.whole, self.finished() if written else self.index.count)
+
+    cdef uint64_t last_offset(self) except? 0:
+        cdef sp_entry entry
+        if self.index.count == 0:
+            return 0
+        self.index.entry(self.index.count - 1, &entry)
+        return entry.offset
+
+    def ended(self):
+        return self.whole == self.index.count and self.source.writer() == 0
 
     def cut_torn_entry(self):
         """Take the last listed block for the end of the data, as it is after a kill: entries come before blocks."""
@@ -143,7 +208,7 @@ cdef class Format1(Layout):
         except errors.TruncatedError:
             if entry.offset > self.size:
                 raise
-            self.index.drop_last()
+            self.index.cut(count - 1)
             self.index_good -= SP_ENTRY1 + entry.key_length
             return entry.offset, entry.stamp, key
         return self.size, entry.stamp + block.record.head_raw, None

@@ -1,5 +1,7 @@
 """Reading a pipe of format 2."""
 
+import os
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
@@ -18,7 +20,7 @@ from smartpipe.container.source cimport SLACK, Source, Task
 from smartpipe.container.tally cimport Tally
 
 from smartpipe import errors
-from smartpipe.container.frames import read_frames
+from smartpipe.container.frames import closed_at, read_frames
 
 # A record up to this size is read whole when one block is asked for: one call instead of several.
 cdef uint32_t WHOLE = 16 << 10
@@ -33,13 +35,14 @@ cdef class Format2(Layout):
         cdef Frames frames
         self.source = source
         self.index_path = index_path
+        self.index_place = os.path.abspath(index_path)
         self.codec = codec
-        self.complaints = []
         frames = read_frames(index_path, source, False)
         self.size = frames.data_size
         self.index = frames.index
         self.tally = frames.tally
         self.scan(frames.complaint, frames.size > 0)
+        self.whole = self.index.count
 
     def rebuild(self, damage):
         cdef Index index = self.index
@@ -66,12 +69,48 @@ cdef class Format2(Layout):
                 "scanned instead")
         if 0 < self.size < start:
             self.complaints.append(f"{self.source.path}: the file ends within its header, after {self.size} bytes")
-        if scan.torn:
+        if scan.torn and not self.source.writer():
             self.complaints.append(f"{self.source.path}: an unfinished block at the end, {self.size - self.tally.end} "
                                    "bytes, is not read")
+        self.complain_of_damage(scan)
+
+    cdef int complain_of_damage(self, Scan scan) except -1:
         for first, last in scan.damage:
             self.complaints.append(f"{self.source.path}: bytes {first} to {last} are damaged: the blocks there are "
                                    "lost, the others readable")
+        return 0
+
+    def refresh(self):
+        cdef Scan scan
+        with self.lock:
+            size = self.source.size()
+            if size == self.size and size == self.tally.end:
+                self.check_named()
+                return
+            if size < self.tally.end or not self.same_end():
+                raise errors.ReplacedError("the end of the pipe was cut, and perhaps written anew; open it again",
+                                           path=self.source.path, offset=min(size, self.tally.last))
+            scan = Scan(self.source, self.index, self.tally, size, False)
+            scan.run()
+            self.size = size
+            self.complain_of_damage(scan)
+            if self.whole == self.index.count:
+                self.check_named()
+            self.whole = self.index.count
+
+    cdef bint same_end(self) except -1:
+        """Whether the last record that was taken in is still there. Damage is no reason to doubt it."""
+        cdef sp_record record
+        cdef bytes header
+        if self.tally.last == 0:
+            return True
+        header = self.source.read(self.tally.last, SP_RECORD_HEADER)
+        if record_decode(header, len(header), self.source.id, self.tally.last, &record) != SP_OK:
+            return True
+        return record.crc == self.tally.last_crc
+
+    def ended(self):
+        return closed_at(self.index_place, self.source) == self.tally.end == self.source.size()
 
     @property
     def metadata(self):

@@ -7,8 +7,8 @@ from libc.string cimport memcpy, memset
 
 from smartpipe._codec cimport (
     SP_FRAME_CLOSED, SP_FRAME_HEADER, SP_HASH_KEY, SP_INDEX_HEADER, SP_OK, SP_RECORD_HEADER, frame_decode,
-    frame_encode, index_decode, index_encode, record_decode, sp_entry, sp_frame, sp_frame_sums, sp_index, sp_record,
-    sums_encode, words,
+    frame_encode, frame_header_decode, index_decode, index_encode, record_decode, sp_entry, sp_frame, sp_frame_sums,
+    sp_index, sp_record, sums_encode, words,
 )
 from smartpipe.container.index cimport Mapped
 from smartpipe.container.source cimport Source
@@ -56,6 +56,35 @@ def read_frames(str path, Source source, bint check):
     if frames.tally.end > source_start and not same_history(frames, source, frames.tally.end > frames.covered):
         return without_index(frames, "the index belongs to another history of this data")
     return frames
+
+
+def closed_at(path, Source source):
+    """Return where the data ended when its writer closed it, from the last frame of the index; None where the index
+    does not say so."""
+    cdef bytes header
+    cdef sp_index index
+    cdef sp_frame frame
+    cdef uint64_t offset = SP_INDEX_HEADER, size
+    cdef bint found = False
+    try:
+        file = open_reading(path)
+    except FileNotFoundError:
+        return None
+    try:
+        header = file.read_at(0, SP_INDEX_HEADER)
+        if index_decode(header, len(header), &index) != SP_OK or index.id != source.id:
+            return None
+        size = file.size()
+        while offset < size:
+            header = file.read_at(offset, SP_FRAME_HEADER)
+            if size - offset < SP_FRAME_HEADER or (
+                    frame_header_decode(header, size - offset, source.id, offset, &frame) != SP_OK):
+                return None
+            found = True
+            offset += frame.size
+    finally:
+        file.close()
+    return frame.to if found and frame.flags & SP_FRAME_CLOSED else None
 
 
 cdef Frames without_index(Frames frames, str complaint):

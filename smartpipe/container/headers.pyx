@@ -25,7 +25,7 @@ def header_of(file, path):
     """Return (file id, codec number) of an open data file of format 2, (None, None) where it ends within the header,
     None for any other file. A header of another version, or a damaged one, is FormatError or CorruptError."""
     cdef sp_file header
-    cdef bytes start = file.read(SP_FILE_HEADER)
+    cdef bytes start = file.read_at(0, SP_FILE_HEADER)
     cdef int status = file_decode(start, len(start), &header)
     if status == SP_OK:
         return header.id, header.codec

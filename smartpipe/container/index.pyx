@@ -93,15 +93,18 @@ cdef class Index:
         self.count += 1
         return 0
 
-    def drop_last(self):
-        """Forget the last entry, which is in memory."""
-        cdef Run run = self.runs[-1]
+    def cut(self, uint64_t count):
+        """Forget all entries from number `count` on, which are in memory."""
+        cdef Run run
         cdef sp_entry entry
-        run.c.count -= 1
+        if count == self.count:
+            return
+        run = self.runs[-1]
+        run.c.count = count - run.first
         sp_entry_decode(run.c.entries + SP_ENTRY * run.c.count, &entry)
-        run.entries.size -= SP_ENTRY
+        run.entries.size = SP_ENTRY * run.c.count
         run.keys.size = run.c.key_bytes = entry.key
-        self.count -= 1
+        self.count = count
         memset(run.c.slots, 0, SP_SLOT * run.c.slot_count)
         insert_all(&run.c, self.hash_key)
 

@@ -25,9 +25,16 @@ cdef class Layout:
     """What a reader asks of a format."""
     cdef readonly Source source
     cdef readonly Index index
-    cdef readonly uint64_t size    # of the data file when it was opened
+    cdef readonly str index_path
+    cdef str index_place           # the same from the root, as the working folder may change
+    cdef readonly uint64_t size    # of the data file when it was last looked at
+    cdef readonly uint64_t whole   # blocks that were written to their end by then
+    cdef object lock               # of whoever changes the index
+    cdef str beyond_repair         # why a damaged index could not be made anew
     cdef readonly list complaints  # what a user should know of these files
     cdef int entry(self, uint64_t number, sp_entry *entry) except -1
+    cdef int mend(self, damage) except -1
+    cdef int check_named(self) except -1
     cdef int64_t find(self, const uint8_t *key, size_t n) except -2
     cdef Block fetch(self, uint64_t number, bytes key)
     cdef int fill(self, Batch batch, uint64_t number, uint64_t stop, frozenset select) except -1

@@ -1,5 +1,7 @@
 """What both formats have in common for a reader."""
 
+import threading
+
 from cpython.ref cimport PyObject
 
 from smartpipe import errors
@@ -37,12 +39,16 @@ cdef class Batch:
 cdef class Layout:
     """The open files of a pipe of one format."""
 
+    def __cinit__(self):
+        self.complaints = []
+        self.lock = threading.RLock()
+
     cdef int64_t find(self, const uint8_t *key, size_t n) except -2:
         """The number of the block with a key, -1: there is none."""
         try:
             return self.index.find(key, n)
         except DamagedIndex as damage:
-            self.rebuild(damage)
+            self.mend(damage)
             return self.index.find(key, n)
 
     cdef int entry(self, uint64_t number, sp_entry *entry) except -1:
@@ -50,8 +56,20 @@ cdef class Layout:
         try:
             return self.index.entry(number, entry)
         except DamagedIndex as damage:
-            self.rebuild(damage)
+            self.mend(damage)
             return self.index.entry(number, entry)
+
+    cdef int mend(self, damage) except -1:
+        """Make a damaged index anew, once; where that was of no use, the damage is the error of what it hits."""
+        with self.lock:
+            if self.beyond_repair is None:
+                try:
+                    self.rebuild(damage)
+                except errors.CorruptError as error:
+                    self.beyond_repair = error.args[0]
+        if self.beyond_repair is not None:
+            raise errors.CorruptError(self.beyond_repair, path=self.index_path)
+        return 0
 
     cdef int extent(self, uint64_t number, sp_entry *entry, uint64_t *stored) except -1:
         """Entry `number` and the bytes that the block takes in the data file, all of which are there."""
@@ -68,6 +86,24 @@ cdef class Layout:
     def rebuild(self, damage):
         """Make a damaged index anew."""
         raise damage
+
+    def refresh(self):
+        """Take in the blocks that were written since; ReplacedError where this is no longer the pipe of its name."""
+        raise TypeError("a layout is of a format")
+
+    def ended(self):
+        """Whether the writer has closed the pipe at the end of what was taken in."""
+        raise TypeError("a layout is of a format")
+
+    cdef int check_named(self) except -1:
+        """See to it that the open data file still has its name."""
+        try:
+            if self.source.is_named():
+                return 0
+            what = "replaced"
+        except FileNotFoundError:
+            what = "removed, or replaced by one with another name"
+        raise errors.ReplacedError(f"the pipe was {what}; open it again", path=self.source.path)
 
     def warn(self):
         """Tell the user what was found."""

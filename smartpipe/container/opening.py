@@ -43,14 +43,15 @@ class Found:
 
 
 class Asked:
-    """What the caller asks of a pipe to write; None is left to the pipe."""
+    """What the caller asks of a pipe to write; None is left to the pipe. `syncs`: its names are to reach the disk."""
 
-    __slots__ = ("compressed", "format", "limit")
+    __slots__ = ("compressed", "format", "limit", "syncs")
 
-    def __init__(self, format: int | None, compressed: bool | None, limit: int) -> None:
+    def __init__(self, format: int | None, compressed: bool | None, limit: int, syncs: bool) -> None:
         self.format = format
         self.compressed = compressed
         self.limit = limit
+        self.syncs = syncs
 
 
 def data_file(paths: Paths) -> str | None:
@@ -165,7 +166,7 @@ def lock_existing(path: str) -> Descriptor:
         try:
             if not lock(file):
                 pid = holder(file)
-                by = "" if pid is None else f": process {pid}"
+                by = f": process {pid}" if pid else ""
                 raise errors.LockedError(f"another writer has the pipe open{by}", path=path)
             if still_named(file, path):
                 return file
@@ -184,7 +185,8 @@ def create(paths: Paths, asked: Asked) -> Output:
         raise errors.LockedError("another writer has the pipe open", path=data_path)
     try:
         output = begin(paths, data_path, file, asked.format or 2)
-        disk.sync_folder(paths.folder)
+        if asked.syncs:
+            disk.sync_folder(paths.folder)
     except BaseException:
         file.close()
         remove([paths.index, data_path])
@@ -235,7 +237,7 @@ def append(paths: Paths, path: str, asked: Asked) -> tuple[Output, str | None]:
 
 def append1(paths: Paths, source: Source, file: Descriptor, found: Found) -> tuple[Output, str | None]:
     """Format 1: check the last block, which is what a kill can have left unfinished, and cut it with its entry."""
-    layout = Format1(source, paths.index, bool(found.codec))
+    layout = Format1(source, paths.index, bool(found.codec), locked=True)
     index_file = disk.open(paths.index, APPEND)
     try:
         index_size = index_file.size()
@@ -351,7 +353,7 @@ def fits(path: str, index: str) -> bool:
     """Whether a data file of format 1 is the one of an index: that its last block is whole tells."""
     source = Source(path, open_reading(path), 0, 0xFFFFFFFF)
     try:
-        _, _, unfinished = Format1(source, index, path.endswith(".datz")).last_whole()
+        _, _, unfinished = Format1(source, index, path.endswith(".datz"), locked=True).last_whole()
         return unfinished is None
     except errors.SmartPipeError:
         return False

@@ -1,5 +1,6 @@
 from libc.stdint cimport uint8_t, uint64_t
 
+from smartpipe._codec cimport Buffer
 from smartpipe._platform cimport Descriptor
 from smartpipe.container.encoder cimport Encoder, Encoder2
 from smartpipe.container.index cimport Index
@@ -16,11 +17,19 @@ cdef class Output:
     cdef Descriptor data           # with the lock
     cdef Descriptor index_file
     cdef readonly uint64_t size    # of the data: whole blocks only
+    cdef uint64_t written          # how much of that the system has
+    cdef uint64_t synced           # how much of that this writer brought to the disk
+    cdef bint each                 # each block is synced
+    cdef bint syncs                # blocks are synced at the end
+    cdef bint waits                # blocks may wait in the process
+    cdef uint64_t group            # bytes that wait at most for a sync, 0: there is no limit
+    cdef object timer              # that syncs some time after a write; None: there is none
     cdef readonly uint64_t index_size
     cdef bint unsyncable
     cdef readonly str failed       # why nothing more is written; None while all is well
     cdef int put(self, bytes key, Encoder encoder) except -1
     cdef int check_usable(self) except -1
+    cdef int acknowledge(self) except -1
 
 
 cdef class Output1(Output):
@@ -30,6 +39,7 @@ cdef class Output1(Output):
 cdef class Output2(Output):
     cdef readonly Tally tally
     cdef readonly uint64_t id
+    cdef Buffer waiting            # blocks that the system does not have yet
     cdef uint64_t flushed          # entries that frames in the index file list
     cdef uint64_t flushed_to       # the data that they cover
     cdef uint64_t loose            # entries in frames without a table
@@ -39,3 +49,4 @@ cdef class Output2(Output):
     cdef bint sealed               # and the last one says closed
     cdef int write_frame(self, bint table, bint closed) except -1
     cdef int put_record(self, bytes key, Encoder2 encoder) except -1
+    cdef int write_data(self, Buffer data, bytes key) except -1

@@ -15,6 +15,7 @@ from smartpipe.container.frames cimport frame_bytes, header_bytes
 
 from smartpipe import errors
 from smartpipe._platform import disk
+from smartpipe.container.durability import Grouped, Timer
 
 cdef extern from "Python.h":
     int PyBUF_READ
@@ -24,6 +25,8 @@ cdef uint64_t FRAME_ENTRIES = (64 << 10) // SP_ENTRY
 cdef uint64_t FRAME_TIME = 1_000_000_000  # ns
 cdef uint64_t MOST_LOOSE = 16384
 cdef uint64_t MOST_FRAMES = 16
+# So many bytes are gathered before they are handed to the system, where blocks may wait in the process.
+cdef uint64_t WAITING = 1 << 20
 
 
 cdef object view(Buffer buffer):
@@ -33,6 +36,8 @@ cdef object view(Buffer buffer):
 cdef class Output:
     def release(self):
         """Close the files, and with the data file give the lock back."""
+        if self.timer is not None:
+            self.timer.stop()
         self.index_file.close()
         self.data.close()
 
@@ -40,6 +45,9 @@ cdef class Output:
         if self.data.number < 0:
             raise errors.ClosedError("the writer belongs to the process that this one was forked from",
                                      path=self.data_path)
+        if self.timer is not None and self.timer.error is not None and self.failed is None:
+            self.unsyncable = True
+            self.fail(self.timer.error, "the data could not be synced")
         if self.failed is not None:
             raise errors.StorageError(f"nothing more is written after an error: {self.failed}", path=self.data_path)
         return 0
@@ -47,34 +55,89 @@ cdef class Output:
     def fail(self, error, what, block=None):
         """Let an OSError be the last thing that happens to these files; returns what to raise."""
         self.failed = f"{what}: {error.strerror}"
+        self.lose_waiting()
         return errors.StorageError(f"{self.failed}; {self.index.count} blocks are whole", path=self.data_path,
-                                   block=block, offset=self.size, number=error.errno)
+                                   block=block, offset=self.written, number=error.errno)
+
+    def broken(self, error, block):
+        """After a write that did not end: cut off what there is of it; returns what to raise.
+
+        After an error of the system nothing more is written. After an interrupt the writer goes on, if nothing is left
+        of the unfinished block.
+        """
+        whole = self.cut()
+        if isinstance(error, OSError):
+            return self.fail(error, "a block could not be written", block)
+        if not whole:
+            self.failed = "a write was interrupted, and the unfinished block could not be cut off"
+            self.lose_waiting()
+        return error
+
+    def lose_waiting(self):
+        """Forget the blocks that the system did not get."""
 
     cdef int put(self, bytes key, Encoder encoder) except -1:
         """Write an encoded block. An error leaves whole blocks only, and the files are not written to any more."""
         raise TypeError("an output is of a format")
 
-    def cut(self):
-        """After a failed write: back to the last whole block, as far as the system still lets us."""
-        try:
-            disk.truncate(self.data, self.size)
-        except OSError:
-            pass  # readers tell an unfinished block from a whole one
+    def keep(self, durability, replaces):
+        """Sync as a durability asks: after each block, by groups, or at the end. A replaced pipe is always safe.
+        """
+        self.each = durability == "block"
+        self.syncs = durability != "none" or replaces
+        self.waits = durability == "none"
+        if isinstance(durability, Grouped):
+            self.group = durability.bytes or 0
+            if durability.milliseconds is not None:
+                self.timer = Timer(self.files(), durability.milliseconds)
 
-    def sync_data(self):
-        self.check_usable()
+    def files(self):
+        """What has to be synced for a block to be on the disk, in this order."""
+        raise TypeError("an output is of a format")
+
+    cdef int acknowledge(self) except -1:
+        """After a block was written: sync, where that is due."""
+        if self.each or (self.group > 0 and self.size - self.synced >= self.group):
+            self.sync_blocks()
+        elif self.timer is not None:
+            self.timer.wrote(self.size)
+        return 0
+
+    def cut(self):
+        """After a failed write: back to the last whole block; False where the system does not let us.
+
+        Readers then tell the unfinished block from a whole one, and the next append cuts it.
+        """
         try:
-            disk.sync(self.data)
+            disk.truncate(self.data, self.written)
+        except OSError:
+            return False
+        return True
+
+    def hand_over(self):
+        """Let the system have every block."""
+
+    def sync_blocks(self):
+        """Let every block reach the disk. A failure is final: the system may have forgotten what it could not write."""
+        self.check_usable()
+        self.hand_over()
+        try:
+            for file in self.files():
+                disk.sync(file)
         except OSError as error:
             self.unsyncable = True
             raise self.fail(error, "the data could not be synced") from error
+        self.synced = self.size
+        if self.timer is not None:
+            self.timer.rest()
 
     def sync_after_failure(self):
-        """Let the blocks that were written before an error reach the disk. A sync that failed is not tried again: the
-        system may have forgotten what it could not write."""
+        """Let the blocks that were written before an error reach the disk. A sync that failed is not tried again."""
         if self.unsyncable:
             self.check_usable()
-        disk.sync(self.data)
+        if self.syncs:
+            for file in self.files():
+                disk.sync(file)
 
 
 cdef class Output1(Output):
@@ -89,9 +152,21 @@ cdef class Output1(Output):
         self.data = data
         self.index_file = index_file
         self.index = index
-        self.size = size
+        self.size = self.written = self.synced = size
         self.index_size = index_size
         self.raw_size = raw_size
+
+    def files(self):
+        # Data that no entry lists would belong to the block before it.
+        return [self.index_file, self.data]
+
+    def cut(self):
+        whole = Output.cut(self)
+        try:
+            disk.truncate(self.index_file, self.index_size)
+        except OSError:
+            return False
+        return whole
 
     cdef int put(self, bytes key, Encoder encoder) except -1:
         cdef Buffer line = Buffer()
@@ -103,13 +178,8 @@ cdef class Output1(Output):
         try:
             disk.write(self.index_file, view(line))
             disk.write(self.data, view(encoder.out))
-        except OSError as error:
-            self.cut()
-            try:
-                disk.truncate(self.index_file, self.index_size)
-            except OSError:
-                pass  # the same: an entry without whole data is cut by the next append
-            raise self.fail(error, "a block could not be written", key) from error
+        except BaseException as error:
+            raise self.broken(error, key) from error
         entry.offset = self.size
         entry.stamp = self.raw_size
         entry.size = entry.lead = entry.raw = entry.pairs = 0
@@ -118,6 +188,7 @@ cdef class Output1(Output):
         entry.codec = SP_ZLIB if self.compressed else SP_NONE
         self.index.add(&entry, <const uint8_t *>PyBytes_AS_STRING(key))
         self.size += encoder.out.size
+        self.written = self.size
         self.raw_size += encoder.raw
         self.index_size += line.size
         return 0
@@ -126,15 +197,12 @@ cdef class Output1(Output):
         """Nothing waits: every block was handed to the system."""
 
     def sync(self):
-        self.sync_data()
-        try:
-            disk.sync(self.index_file)
-        except OSError as error:
-            raise self.fail(error, "the index could not be synced") from error
+        self.sync_blocks()
 
     def seal(self):
         """Finish the files."""
-        self.sync()
+        if self.syncs:
+            self.sync_blocks()
 
 
 cdef class Output2(Output):
@@ -151,9 +219,14 @@ cdef class Output2(Output):
         self.id = id
         self.index = index
         self.tally = tally
-        self.size = self.tally.end
+        self.size = self.written = self.synced = self.tally.end
+        self.waiting = Buffer()
         self.flushed_to = SP_FILE_HEADER
         self.flush_time = time.monotonic_ns()
+
+    def files(self):
+        # The index is a cache, which no block needs.
+        return [self.data]
 
     def begin(self):
         """Write the header of the data file, and the index file with its header."""
@@ -209,22 +282,50 @@ cdef class Output2(Output):
         if self.tally.ordinal > UINT32_MAX:
             raise errors.BlockTooLargeError(f"the file has {self.tally.ordinal} records, and no room for more",
                                             path=self.data_path, block=key)
+        if self.timer is not None:
+            self.tally.synced = max(self.tally.synced, <uint64_t>self.timer.synced)
         record.stamp = max(<uint64_t>time.time_ns(), self.tally.stamp + 1)
         record.synced = self.tally.synced
         record.ordinal = <uint32_t>self.tally.ordinal
         record_encode(record, self.id, self.size, encoder.out.data)
-        try:
-            disk.write(self.data, view(encoder.out))
-        except OSError as error:
-            self.cut()
-            raise self.fail(error, "a block could not be written", key) from error
+        if not self.waits:
+            self.write_data(encoder.out, key)
+        else:
+            if self.waiting.size >= WAITING:
+                self.hand_over()
+            self.waiting.append(encoder.out.data, encoder.out.size)
         self.tally.note(record, self.size, encoder.raw)
         self.size = self.tally.end
         return 0
 
+    cdef int write_data(self, Buffer data, bytes key) except -1:
+        try:
+            disk.write(self.data, view(data))
+        except BaseException as error:
+            raise self.broken(error, key) from error
+        self.written += data.size
+        return 0
+
+    def hand_over(self):
+        if self.waiting.size > 0:
+            self.write_data(self.waiting, None)
+            self.waiting.size = 0
+
+    def lose_waiting(self):
+        cdef sp_entry entry
+        cdef uint64_t count = self.index.count
+        while count > 0:
+            self.index.entry(count - 1, &entry)
+            if entry.offset < self.written:
+                break
+            count -= 1
+        self.index.cut(count)
+        self.waiting.size = 0
+
     cdef int write_frame(self, bint table, bint closed) except -1:
         """List in the index file what it does not list yet. A failure is no loss: the data has it all."""
         cdef Buffer out
+        self.hand_over()
         self.flush_time = time.monotonic_ns()
         if not self.appendable:
             return 0
@@ -245,29 +346,36 @@ cdef class Output2(Output):
         return 0
 
     def flush(self):
-        """Let the index list every block; the data was handed to the system before."""
+        """Let the system have every block, and the index list it."""
+        self.hand_over()
         if self.tally.end > self.flushed_to:
             self.write_frame(False, False)
 
-    def sync(self):
-        self.sync_data()
+    def sync_blocks(self):
+        Output.sync_blocks(self)
         self.tally.sync()
+
+    def sync(self):
+        self.sync_blocks()
         self.flush()
 
     def seal(self):
-        """Sync the data and finish the index."""
+        """Finish the index; the data is synced before."""
         if self.sealed and self.appendable and self.flushed_to == self.tally.end:
             return
-        self.sync_data()
-        self.tally.sync()
+        if self.syncs:
+            self.sync_blocks()
+        else:
+            self.hand_over()
         try:
             if self.loose <= MOST_LOOSE and self.frames < MOST_FRAMES:
                 self.write_frame(True, True)
             if not self.sealed:
                 self.rewrite_index(True)
-            disk.sync(self.index_file)
+            elif self.syncs:
+                disk.sync(self.index_file)
         except OSError as error:
-            raise self.fail(error, "the index could not be written; the data is whole and synced") from error
+            raise self.fail(error, "the index could not be written; the data is whole") from error
 
     def rewrite_index(self, closed):
         """Make the index anew as one frame, and rename it over the old one."""
@@ -278,8 +386,11 @@ cdef class Output2(Output):
         try:
             disk.write(file, view(header))
             disk.write(file, view(frame))
-            disk.sync(file)
+            if self.syncs:
+                disk.sync(file)
             disk.rename(path, self.index_path)
+            if self.syncs:
+                disk.sync_folder(os.path.dirname(self.index_path))
         except BaseException:
             file.close()
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from smartpipe.container.durability import Grouped
 from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader, Split
 from smartpipe.container.writer import Writer
 
@@ -33,7 +34,9 @@ def open(
     format: Literal[1, 2] | None = None,
     compress: bool | Literal["zlib"] | None = None,
     level: int = 6,
+    durability: Literal["none", "close", "block"] | Grouped = "close",
     max_block_size: int = MAX_BLOCK_SIZE,
+    verify: bool = False,
     metadata: Mapping[bytes, bytes] | None = None,
 ) -> Writer: ...
 
@@ -45,7 +48,9 @@ def open(
     format: int | None = None,
     compress: bool | str | None = None,
     level: int = 6,
+    durability: str | Grouped = "close",
     max_block_size: int = MAX_BLOCK_SIZE,
+    verify: bool = False,
     metadata: Mapping[bytes, bytes] | None = None,
 ) -> Reader | Writer:
     """Open a pipe and return its `Reader` or `Writer`, which is a context manager.
@@ -58,6 +63,13 @@ def open(
     For writing: `format` is 2, or 1 for the original's; `compress` is False or True ("zlib"); None is 2 and False for a
     new pipe, and as the pipe is for "a". `level` is 1 (fastest) to 9 (smallest). `metadata` describes the pipe, a
     mapping of bytes to bytes, which `Reader.metadata` gives back.
+
+    `durability` says what survives what (docs/durability.md). "close", the default: when `write` returns the system has
+    the block, which survives the end of the process; `close` and `sync` let it reach the disk. "block": it is on the disk
+    when `write` returns. `Grouped`: it is there at the latest some time later. "none": blocks may wait in the process
+    until `flush`, `sync` or `close`, and nothing is synced but by `sync`.
+
+    With `verify` each block is inflated again and compared before it is written; EngineError where that fails.
 
     `max_block_size` is the largest number of bytes that the pairs of a block may have, for writing and reading:
     no file makes a reader take more memory than a few times that.
@@ -75,13 +87,21 @@ def open(
     b'https://a' b'<html>...</html>'
     """
     if mode == "r":
-        if format is not None or compress is not None or metadata is not None:
-            raise ValueError("format, compress and metadata are for writing")
+        if format is not None or compress is not None or metadata is not None or durability != "close" or verify:
+            raise ValueError("format, compress, durability, verify and metadata are for writing")
         return Reader(path, max_block_size=max_block_size)
     if mode not in ("w", "x", "a"):
         raise ValueError(f"mode is {mode!r}, not r, w, x or a")
     if isinstance(path, Split):
         raise ValueError("a split of a pipe can only be read")
     return Writer(
-        path, mode, format=format, compress=compress, level=level, max_block_size=max_block_size, metadata=metadata
+        path,
+        mode,
+        format=format,
+        compress=compress,
+        level=level,
+        durability=durability,
+        max_block_size=max_block_size,
+        verify=verify,
+        metadata=metadata,
     )

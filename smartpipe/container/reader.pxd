@@ -1,4 +1,4 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from smartpipe.container.block cimport Block
 from smartpipe.container.layout cimport Layout
@@ -13,7 +13,12 @@ cdef class Reader:
     cdef readonly str codec
     cdef uint64_t first            # the blocks that this reader shows, by number: all, or those of a split
     cdef uint64_t stop
+    cdef bint confined             # to a split
     cdef uint64_t cursor           # of pull_block
+    cdef uint64_t limit
+    cdef uint64_t skipped          # blocks that iterators left out
     cdef readonly bint closed
     cdef int check_open(self) except -1
     cdef Block find_block(self, bytes key)
+    cdef int64_t number_of_key(self, bytes key) except -2
+    cdef int skip(self, error, handler) except -1

@@ -1,6 +1,7 @@
 """Reading a pipe."""
 
 import os
+import time
 from collections import namedtuple
 from operator import index
 
@@ -23,6 +24,7 @@ cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *)
 
 MAX_BLOCK_SIZE = 256 << 20
+POLL = 0.02  # s between two looks at a pipe that is followed
 
 Entry = namedtuple("Entry", "key number offset stored raw pairs stamp", module=__name__)
 Split = namedtuple("Split", "path id start stop", module=__name__)
@@ -46,11 +48,36 @@ def check_limit(limit):
     return min(limit, 0xffffffff)
 
 
+def reopened(kind, split, confined, cursor, limit):
+    """Return the reader that was pickled, open again."""
+    reader = kind.__new__(kind)
+    Reader.__init__(reader, split, max_block_size=limit)
+    (<Reader>reader).confined = confined
+    (<Reader>reader).cursor = cursor
+    return reader
+
+
+def handler_of(on_error):
+    """Return what is called with the error of a block; None where it is raised."""
+    if on_error == "raise":
+        return None
+    if on_error == "skip":
+        return no_more_than_counted
+    if callable(on_error):
+        return on_error
+    raise ValueError(f"on_error is {on_error!r}, not 'raise', 'skip' or a function")
+
+
+def no_more_than_counted(error):
+    """Skip a block."""
+
+
 cdef class Reader:
     """An open pipe, for reading: a mapping from block keys to blocks, in the order of the file.
 
-    It shows the blocks that were whole when it was opened, never writes and takes no lock. It may be used by
-    several threads. See `smartpipe.open`.
+    It shows the blocks that were whole when it was opened, and after `refresh` those that were written since. It never
+    writes and takes no lock. It may be used by several threads, pickled (what comes back shows the same blocks), and
+    used in a forked child. See `smartpipe.open`.
 
     >>> import smartpipe, tempfile
     >>> prefix = tempfile.mkdtemp() + "/pipe"
@@ -67,8 +94,9 @@ cdef class Reader:
     def __init__(self, path, *, max_block_size=MAX_BLOCK_SIZE):
         split = path if isinstance(path, Split) else None
         paths = paths_of(path if split is None else split.path)
+        self.limit = check_limit(max_block_size)
         try:
-            self.layout, self.data_path = open_layout(paths, check_limit(max_block_size))
+            self.layout, self.data_path = open_layout(paths, self.limit)
         except errors.SmartPipeError:
             raise
         except OSError as error:
@@ -85,14 +113,24 @@ cdef class Reader:
         else:
             self.format = 1
             self.codec = CODECS[(<Format1>self.layout).compressed]
-        self.stop = self.layout.index.count
+        self.stop = self.layout.whole
         if split is not None:
-            if split.id != self.layout.source.id or split.stop > self.stop:
-                self.close()
-                raise errors.FormatError(f"the split is of another pipe: it ends at block {split.stop} of the pipe "
-                                         f"{split.id:016x}", path=self.data_path)
-            self.first = self.cursor = split.start
-            self.stop = split.stop
+            self.confine(split)
+
+    def confine(self, split):
+        """Show only the blocks of a split."""
+        if split.id != self.layout.source.id or split.stop > self.stop:
+            self.close()
+            raise errors.FormatError(f"blocks up to {split.stop} of the pipe {split.id:016x} were expected, and "
+                                     "this is another pipe", path=self.data_path)
+        self.first = self.cursor = split.start
+        self.stop = split.stop
+        self.confined = True
+
+    def __reduce__(self):
+        self.check_open()
+        here = Split(self.layout.source.place, self.layout.source.id, self.first, self.stop)
+        return reopened, (type(self), here, self.confined, self.cursor, self.limit)
 
     def close(self):
         """Close the pipe. Blocks that were given out keep what they have; closing twice is fine."""
@@ -115,11 +153,14 @@ cdef class Reader:
     # By key
 
     cdef Block find_block(self, bytes key):
+        cdef int64_t number = self.number_of_key(key)
+        return None if number < 0 else self.layout.fetch(number, key)
+
+    cdef int64_t number_of_key(self, bytes key) except -2:
+        """The number of the block with a key, -1 where this reader shows none."""
         self.check_open()
         cdef int64_t number = self.layout.find(<const uint8_t *>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
-        if number < 0 or not self.first <= <uint64_t>number < self.stop:
-            return None
-        return self.layout.fetch(number, key)
+        return number if number >= 0 and self.first <= <uint64_t>number < self.stop else -1
 
     def __getitem__(self, key):
         cdef bytes wanted = as_bytes(key, "the key")
@@ -135,30 +176,48 @@ cdef class Reader:
 
     def __contains__(self, key):
         self.check_open()
-        cdef bytes wanted = as_bytes(key, "the key")
-        cdef int64_t number = self.layout.find(<const uint8_t *>PyBytes_AS_STRING(wanted), PyBytes_GET_SIZE(wanted))
-        return number >= 0 and self.first <= <uint64_t>number < self.stop
+        return self.number_of_key(as_bytes(key, "the key")) >= 0
 
-    def get_many(self, keys):
-        """Iterate over (key, block or None) for many keys: those there are in file order, then the others."""
+    def get_many(self, keys, on_error="raise"):
+        """Iterate over (key, block or None) for many keys: those there are in file order, then the others.
+
+        `on_error` is that of `items`; where it is not "raise", each block is read whole before it is given.
+        """
         self.check_open()
+        handler = handler_of(on_error)
         found, absent = [], []
         for key in keys:
             wanted = as_bytes(key, "the key")
-            number = self.layout.find(wanted, len(wanted))
-            if number >= 0 and self.first <= <uint64_t>number < self.stop:
+            number = self.number_of_key(wanted)
+            if number >= 0:
                 found.append((number, wanted))
             else:
                 absent.append(wanted)
         found.sort()
-        return self._fetch_many(found, absent)
+        return self._fetch_many(found, absent, handler)
 
-    def _fetch_many(self, found, absent):
+    def _fetch_many(self, found, absent, handler):
+        cdef Block block
         for number, key in found:
             self.check_open()
-            yield key, self.layout.fetch(number, key)
+            try:
+                block = self.layout.fetch(number, key)
+                if handler is not None:
+                    block.load_all()
+            except errors.SmartPipeError as error:
+                self.skip(error, handler)
+            else:
+                yield key, block
         for key in absent:
             yield key, None
+
+    cdef int skip(self, error, handler) except -1:
+        """Count a block that can not be read, and tell the handler; without one, raise the error."""
+        if handler is None or isinstance(error, errors.ClosedError):
+            raise error
+        self.skipped += 1
+        handler(error)
+        return 0
 
     # In order
 
@@ -182,17 +241,23 @@ cdef class Reader:
             yield self.layout.index.key(number, &entry)
             number += 1
 
-    def items(self, select=None, start=None):
+    def items(self, select=None, start=None, on_error="raise"):
         """Iterate over (key, block), in the order of the file.
 
         Blocks are read and inflated many at a time. `select` is an iterable of pair keys: the blocks then show only
         these pairs, and no other large value is inflated. `start` is the number of the first block, or its key. The
         iterator's `position` is the number of the block that comes next. A block that was given was checked as far as
         it is selected. Keeping a block costs its own memory, not that of its neighbours.
+
+        `on_error` is what happens at a block that can not be read: "raise" raises its error, and the iterator can go on
+        behind it; "skip" leaves it out; a function leaves it out and is called with the error. What was left out is
+        counted in `stats()["skipped_blocks"]`.
         """
         self.check_open()
+        handler = handler_of(on_error)
         cdef Items items = Items.__new__(Items)
         items.reader = self
+        items.handler = handler
         items.batch = Batch()
         items.number = items.careful = self._number_of(start)
         if select is not None:
@@ -210,10 +275,58 @@ cdef class Reader:
                 raise ValueError(f"start is {start}, the pipe has {len(self)} blocks")
             return self.first + start
         wanted = as_bytes(start, "the key")
-        number = self.layout.find(wanted, len(wanted))
-        if number < 0 or not self.first <= <uint64_t>number < self.stop:
+        number = self.number_of_key(wanted)
+        if number < 0:
             raise errors.BlockNotFound("there is no such block to start at", path=self.data_path, block=wanted)
         return number
+
+    def refresh(self):
+        """Take in the blocks that were written since the pipe was opened or refreshed; returns how many.
+
+        Only blocks that are there to their end count. ReplacedError where another pipe took the place of this one, or
+        where its end was cut; what was taken in before can still be read.
+        """
+        self.check_open()
+        if self.confined:
+            raise ValueError("a split of a pipe does not grow")
+        before = self.stop
+        self.layout.refresh()
+        self.layout.warn()
+        self.stop = self.layout.whole
+        return self.stop - before
+
+    def follow(self, timeout=None, select=None, start=None, on_error="raise"):
+        """Iterate over (key, block) as blocks are written; ends when the writer has closed the pipe.
+
+        It begins with the blocks that are there, or at `start`, a number or key. With a `timeout` it ends also when so
+        many seconds have passed without a block. A killed writer does not end it: another may go on with the pipe. The
+        last block of a pipe of format 1 comes when the next is begun. `select` and `on_error` are those of `items`,
+        errors those of `refresh`.
+        """
+        if self.confined:
+            raise ValueError("a split of a pipe does not grow")
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"timeout is {timeout}, not at least 0")
+        return self._follow(self.items(select, start, on_error), timeout)
+
+    def _follow(self, items, timeout):
+        last = time.monotonic()
+        while True:
+            for pair in items:
+                yield pair
+                last = time.monotonic()
+            self.check_open()
+            ended = self.layout.ended()  # asked before looking again: what is written in between is not missed
+            if self.refresh() == 0:
+                if ended:
+                    return
+                wait = POLL
+                if timeout is not None:
+                    left = last + timeout - time.monotonic()
+                    if left <= 0:
+                        return
+                    wait = min(wait, left)
+                time.sleep(wait)
 
     def entries(self):
         """Iterate over what the index knows of each block, an `Entry` each, without reading the data."""
@@ -252,7 +365,7 @@ cdef class Reader:
         for part in range(1, n + 1):
             stop = self.stop if part == n else self._first_at(begin + (end - begin) * part // n)
             if stop > start:
-                parts.append(Split(os.path.abspath(self.data_path), self.layout.source.id, start, stop))
+                parts.append(Split(self.layout.source.place, self.layout.source.id, start, stop))
                 start = stop
         return parts
 
@@ -297,8 +410,8 @@ cdef class Reader:
             number = self.cursor
         else:
             wanted = as_bytes(key, "the key")
-            number = self.layout.find(wanted, len(wanted))
-        if wanted is None or number < 0 or not self.first <= <uint64_t>number < self.stop:
+            number = self.number_of_key(wanted)
+        if wanted is None or number < 0:
             return iter(())
         self.cursor = number + 1
         return iter(self.layout.fetch(number, wanted))
@@ -314,8 +427,8 @@ cdef class Reader:
     def stats(self):
         """Return what the pipe holds and what was done with it, a dict of ints.
 
-        `blocks`, `data_bytes`, `index_bytes` of the pipe, and in format 2 `pairs` and `raw_bytes`; `read_bytes` and
-        `inflated_bytes` by this reader so far.
+        `blocks`, `data_bytes`, `index_bytes` of the pipe, and in format 2 `pairs` and `raw_bytes`; by this reader so
+        far `read_bytes`, `inflated_bytes`, and `skipped_blocks`, which its iterators left out because of errors.
         """
         self.check_open()
         stats = {"blocks": len(self)}
@@ -329,6 +442,7 @@ cdef class Reader:
             stats["index_bytes"] = 0
         stats["read_bytes"] = self.layout.source.read_bytes
         stats["inflated_bytes"] = self.layout.source.inflated_bytes
+        stats["skipped_blocks"] = self.skipped
         return stats
 
     def __repr__(self):
@@ -341,6 +455,7 @@ cdef class Items:
     cdef Reader reader
     cdef Batch batch
     cdef frozenset select
+    cdef object handler            # of errors; None: they are raised
     cdef Py_ssize_t at             # of the next block in the batch
     cdef uint64_t number           # of the next block
     cdef uint64_t careful          # up to here blocks are read one at a time, as one of them is damaged
@@ -403,12 +518,13 @@ cdef class Items:
                 layout.fill(self.batch, self.number, self.number + 1 if single else self.reader.stop, self.select)
                 self.at = 0
                 return 0
-            except errors.SmartPipeError:
+            except errors.SmartPipeError as error:
                 self.batch.blocks.clear()
                 self.at = 0
-                if self.batch.next <= self.number + 1:
-                    self.number += 1
-                    raise
-                self.careful = self.batch.next
+                if self.batch.next > self.number + 1:
+                    self.careful = self.batch.next
+                    continue
+                self.number += 1
+                self.reader.skip(error, self.handler)
         self._leave()
         raise StopIteration

@@ -26,7 +26,8 @@ cdef struct Task:
 
 cdef class Source:
     """An open data file, what was read from it, and the streams that inflate it."""
-    cdef readonly str path
+    cdef readonly str path         # as the user named it
+    cdef readonly str place        # the same from the root, as the working folder may change
     cdef readonly uint64_t limit
     cdef readonly uint64_t id
     cdef readonly uint64_t read_bytes

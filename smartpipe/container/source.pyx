@@ -12,11 +12,13 @@ from smartpipe._codec cimport (
 from smartpipe._platform cimport int64_t, read_at
 
 from smartpipe import errors
+from smartpipe._platform import holder
 
 
 cdef class Source:
     def __init__(self, str path, Descriptor file, uint64_t id, uint64_t limit):
         self.path = path
+        self.place = os.path.abspath(path)
         self.file = file
         self.id = id
         self.limit = limit
@@ -35,6 +37,23 @@ cdef class Source:
         self.enter()
         try:
             return self.file.size()
+        finally:
+            self.leave()
+
+    def is_named(self):
+        """Whether the file still has its name; FileNotFoundError where no file has it."""
+        self.enter()
+        try:
+            return self.file.is_named(self.place)
+        finally:
+            self.leave()
+
+    def writer(self):
+        """Return the process that has the file open for writing: 0 where none has, None where the system does not tell.
+        """
+        self.enter()
+        try:
+            return holder(self.file)
         finally:
             self.leave()
 

@@ -5,6 +5,7 @@ from typing import Literal, TypeVar, overload
 
 from typing_extensions import Buffer, Self, disjoint_base
 
+from smartpipe.container.durability import Grouped
 from smartpipe.container.headers import CODECS as CODECS
 from smartpipe.container.paths import EXTENSIONS as EXTENSIONS
 from smartpipe.container.paths import Paths
@@ -23,7 +24,9 @@ class Writer:
         format: int | None = None,
         compress: bool | str | None = None,
         level: int = 6,
+        durability: str | Grouped = "close",
         max_block_size: int = ...,
+        verify: bool = False,
         metadata: Mapping[_Key, Buffer] | None = None,
     ) -> None: ...
     @property

@@ -13,6 +13,7 @@ from smartpipe.container.output cimport Output, Output2
 
 from smartpipe import errors
 from smartpipe.container import opening
+from smartpipe.container.durability import check_durability
 from smartpipe.container.headers import CODECS
 from smartpipe.container.paths import EXTENSIONS, missing, paths_of
 from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader, check_limit
@@ -22,7 +23,8 @@ cdef class Writer:
     """A pipe that is written; it may be shared by threads. See `smartpipe.open`.
 
     When `write` returns, the system has the block: it survives the end of this process. `close` lets everything reach
-    the disk. After an error of the system nothing more is written, and what was written before is whole.
+    the disk. Other promises are chosen with `durability`. After an error of the system nothing more is written, and
+    what was written before is whole.
 
     >>> import smartpipe, tempfile
     >>> prefix = tempfile.mkdtemp() + "/pipe"
@@ -41,6 +43,7 @@ cdef class Writer:
     cdef bint fresh                # no pipe was here before
     cdef uint64_t limit
     cdef int level                 # 0: not compressed
+    cdef bint verify               # inflate each block before it is written
     cdef list encoders             # that are not in use
     cdef set open_keys             # of blocks that are being put together
     cdef BlockWriter current       # of checkpoint and append
@@ -50,8 +53,8 @@ cdef class Writer:
     def __cinit__(self):
         self.closed = True
 
-    def __init__(self, path, mode, *, format=None, compress=None, int level=6, max_block_size=MAX_BLOCK_SIZE,
-                 metadata=None):
+    def __init__(self, path, mode, *, format=None, compress=None, int level=6, durability="close",
+                 max_block_size=MAX_BLOCK_SIZE, bint verify=False, metadata=None):
         self.lock = threading.RLock()
         self.encoders = []
         self.guards = []
@@ -63,11 +66,15 @@ cdef class Writer:
             raise ValueError(f"format is {format!r}, not 1 or 2")
         if not 1 <= level <= 9:
             raise ValueError(f"level is {level}, not from 1 (fastest) to 9 (smallest)")
+        check_durability(durability)
+        self.verify = verify
         pairs = None if metadata is None else {
             as_bytes(key, "a key of metadata"): as_bytes(value, "a value of metadata")
             for key, value in dict(metadata).items()}
         try:
-            self._open_files(mode, opening.Asked(format, wanted_codec(self.paths, compress), self.limit), bool(pairs))
+            asked = opening.Asked(format, wanted_codec(self.paths, compress), self.limit, durability != "none")
+            self._open_files(mode, asked, bool(pairs))
+            self.output.keep(durability, self.replacing)
             self.level = level if self.output.compressed else 0
             self.closed = False
             if pairs:
@@ -125,6 +132,7 @@ cdef class Writer:
         encoder.fill(pairs)
         encoder.encode(b"")
         (<Output2>self.output).put_metadata(encoder)
+        self.output.acknowledge()
 
     # Writing
 
@@ -190,12 +198,15 @@ cdef class Writer:
         """Compress and write a block that was claimed."""
         try:
             encoder.encode(block)
-        except errors.BlockTooLargeError as error:
+            if self.verify:
+                encoder.prove()
+        except (errors.BlockTooLargeError, errors.EngineError) as error:
             raise self._placed(error, block)
         with self.lock:
             self.check_open()
             self.output.check_usable()
             self.output.put(block, encoder)
+            self.output.acknowledge()
         return 0
 
     cdef int claim(self, bytes block) except -1:
@@ -234,16 +245,11 @@ cdef class Writer:
             self.output.flush()
 
     def sync(self):
-        """Let everything that was written reach the disk."""
+        """Let everything that was written reach the disk. A failure is final: nothing more is written after it."""
         with self.lock:
             self.check_open()
             self.output.check_usable()
-            try:
-                self.output.sync()
-            except OSError as error:
-                if isinstance(error, errors.SmartPipeError):
-                    raise
-                raise self.output.fail(error, "the pipe could not be synced") from error
+            self.output.sync()
 
     def close(self):
         """Write the open block of `checkpoint`, sync, finish the index, and take the place of a pipe to be replaced.

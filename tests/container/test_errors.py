@@ -27,6 +27,7 @@ BASES: dict[str, tuple[type[BaseException], ...]] = {
     "LockedError": (),
     "BlockTooLargeError": (ValueError,),
     "ClosedError": (ValueError,),
+    "ReplacedError": (),
     "CollisionError": (),
     "EngineError": (),
     "StorageError": (OSError,),

@@ -716,8 +716,11 @@ def test_a_block_is_in_the_files_when_write_returns(kind: Kind, prefix: str) -> 
     with smartpipe.open(prefix, "w", **kind.options) as pipe:
         for number, (key, pairs) in enumerate(PAGES):
             pipe.write(key, pairs)
+            # In format 1 an empty block can not be told from one that is being written.
+            count = number if kind.format == 1 and not pairs else number + 1
             with warned():
-                assert read(prefix) == PAGES[: number + 1]
+                assert read(prefix) == PAGES[:count]
+    assert read(prefix) == PAGES
 
 
 @every_kind_of_format2
