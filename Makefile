@@ -1,10 +1,13 @@
 # The commands of the project. Each sets up what it needs; VENV and PYTHON may be given.
 PYTHON ?= python3
 VENV ?= .venv
+# How long `make torture` breaks pipes, and with which cases.
+HOURS ?= 1
+SEED ?= 1
 BIN := $(VENV)/bin
 SOURCES := setup.py pyproject.toml $(shell find csrc smartpipe -name '*.[ch]' -not -path 'smartpipe/*.c' -o -name '*.pyx' -o -name '*.pxd')
 
-.PHONY: demo test lint bench wheel clean
+.PHONY: demo test sanitize torture lint bench wheel clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/demo.py
@@ -12,6 +15,14 @@ demo: $(VENV)/demo
 test: $(VENV)/lint
 	$(BIN)/python -m pytest tests
 	SMARTPIPE_ENGINE=python $(BIN)/python -m pytest tests
+
+# The tests again, with extensions that stop at every access to memory that is not theirs and at undefined behaviour.
+sanitize: $(VENV)/lint
+	tests/sanitize.sh $(BIN)/python -q
+
+# Everything that breaks pipes, as often as the time allows; the figures go into docs/durability.md.
+torture: $(VENV)/lint
+	PYTHONPATH=tests $(BIN)/python -m torture --hours $(HOURS) --seed $(SEED) --write
 
 lint: $(VENV)/lint
 	$(BIN)/ruff check .

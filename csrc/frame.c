@@ -96,7 +96,7 @@ int sp_frame_header_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t o
     f->sums_crc = sp_load32(p + 116);
     if (f->size > n)
         return SP_TRUNCATED;
-    if ((f->flags & ~(uint32_t)SP_FRAME_CLOSED) != 0 || !all_zero(p + 120, 8))
+    if ((f->flags & ~(uint32_t)(SP_FRAME_CLOSED | SP_FRAME_ENDED)) != 0 || !all_zero(p + 120, 8))
         return SP_RESERVED;
     /* Each count is held against the size of the frame, so that the sum in sp_frame_body cannot overflow. */
     if (f->entries > f->size / SP_ENTRY || f->slots > f->size / SP_SLOT || f->key_bytes > f->size ||

@@ -6,7 +6,7 @@
 #include "engine.h"
 
 enum { SP_INDEX_HEADER = 64, SP_FRAME_HEADER = 128, SP_ENTRY = 48, SP_SLOT = 8, SP_PAGE = 4096, SP_HASH_KEY = 16 };
-enum { SP_FRAME_CLOSED = 1 };
+enum { SP_FRAME_CLOSED = 1, SP_FRAME_ENDED = 2 };
 
 typedef struct sp_index {
     uint64_t id;

@@ -58,6 +58,38 @@ void sp_record_encode(sp_record *r, uint64_t id, uint64_t offset, sp_crc32 crc32
     sp_store32(out + 4, r->crc);
 }
 
+uint32_t sp_record_mark(const uint8_t p[SP_RECORD_HEADER], uint64_t offset, sp_crc32 crc32) {
+    return sp_load32(p + 4) ^ sp_bound_crc(0, offset, p + 8, SP_RECORD_HEADER - 8, crc32);
+}
+
+/* A crc is linear: what an id adds is the sum of what its bits add. The low 32 bits suffice for any sum, and which are
+ * needed is found by elimination. */
+uint64_t sp_mark_id(uint32_t mark, sp_crc32 crc32) {
+    static const uint8_t zeros[SP_RECORD_HEADER - 8];
+    uint32_t sums[32] = {0}, ids[32] = {0}, nothing = sp_bound_crc(0, 0, zeros, sizeof zeros, crc32), id = 0;
+    for (int i = 0; i < 32; i++) {
+        uint32_t bits = (uint32_t)1 << i, sum = sp_bound_crc(bits, 0, zeros, sizeof zeros, crc32) ^ nothing;
+        for (int top = 31; top >= 0 && sum != 0; top--) {
+            if ((sum >> top & 1) == 0)
+                continue;
+            if (sums[top] == 0) {
+                sums[top] = sum;
+                ids[top] = bits;
+                break;
+            }
+            sum ^= sums[top];
+            bits ^= ids[top];
+        }
+    }
+    for (int top = 31; top >= 0; top--) {
+        if ((mark >> top & 1) != 0) {
+            mark ^= sums[top];
+            id ^= ids[top];
+        }
+    }
+    return id;
+}
+
 uint64_t sp_most_raw(uint8_t codec, uint64_t stored) {
     return codec == SP_ZLIB ? 65536 + 1032 * stored : UINT64_MAX;
 }

@@ -38,6 +38,12 @@ void sp_record_encode(sp_record *record, uint64_t id, uint64_t offset, sp_crc32 
  * where its own fields contradict each other. Kinds and codecs are the caller's. */
 int sp_record_decode(const uint8_t *p, size_t n, uint64_t id, uint64_t offset, sp_crc32 crc32, sp_record *record);
 
+/* What the file id adds to the crc that the record header at p has at this offset: the same for all of a file. */
+uint32_t sp_record_mark(const uint8_t p[SP_RECORD_HEADER], uint64_t offset, sp_crc32 crc32);
+
+/* An id that adds this. No record header can tell it from the one of the file. */
+uint64_t sp_mark_id(uint32_t mark, sp_crc32 crc32);
+
 /* From the start of the record to the end of its head. */
 static inline uint64_t sp_lead_size(const sp_record *record) {
     return SP_RECORD_HEADER + (uint64_t)SP_DIRECTORY_ENTRY * record->larges + record->key_length + record->head_stored;

@@ -21,6 +21,9 @@ int sp_run_check(const sp_run *run, sp_crc32 crc32);
 /* Entry `number`, whose key then lies inside the keys: SP_OK, SP_CHECKSUM, SP_SIZES. */
 int sp_run_entry(const sp_run *run, uint64_t number, sp_crc32 crc32, sp_entry *entry);
 
+/* The slot where the search for a hash begins, of so many. */
+uint64_t sp_run_place(uint64_t hash, uint64_t slots);
+
 /* The number of the last entry with this key: SP_OK, SP_ABSENT, SP_CHECKSUM, SP_SIZES. The run has slots. */
 int sp_run_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n, sp_crc32 crc32, uint64_t *number);
 

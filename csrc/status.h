@@ -13,12 +13,13 @@
     X(SIZES, "the sizes do not add up")                                        \
     X(KIND, "a record kind that this version does not know")                   \
     X(CODEC, "a codec that this version does not know")                        \
-    X(TOO_LARGE, "larger than max_block_size")                                 \
     X(STREAM, "the compressed bytes are not a valid stream")                   \
     X(TRAILING, "there are bytes behind the end of the compressed stream")     \
     X(FULL, "more bytes than there is room for")                               \
     X(MEMORY, "out of memory")                                                 \
-    X(KEY, "the key is another one")
+    X(KEY, "the key is another one than the index lists")                      \
+    X(LISTED, "it is not what the index lists")                                \
+    X(OVERLAP, "the block begins before the one listed before it ends")
 
 #define SP_STATUS_CODE(name, words) SP_##name,
 enum sp_status { SP_STATUS_LIST(SP_STATUS_CODE) SP_STATUS_COUNT };

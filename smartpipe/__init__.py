@@ -33,6 +33,10 @@ from smartpipe.errors import (
 
 TYPE_CHECKING = False  # for type checkers, which take it for typing's: that module takes long to import
 if TYPE_CHECKING:
+    from smartpipe.container.damage import Damage
+    from smartpipe.container.rebuild import RebuildReport, rebuild_index
+    from smartpipe.container.recover import RecoverReport, recover
+    from smartpipe.container.verify import VerifyReport, verify
     from smartpipe.operations.check import check
     from smartpipe.operations.compare import diff
     from smartpipe.operations.convert import concat, convert
@@ -44,16 +48,23 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # What works on whole pipes is imported when it is first used, so that `import smartpipe` stays quick.
-_OPERATIONS = {
-    "check": "check",
-    "concat": "convert",
-    "convert": "convert",
-    "diff": "compare",
-    "extract": "folder",
-    "grep": "search",
-    "import_folder": "folder",
-    "info": "summary",
-    "map": "map",
+_LATER = {
+    "Damage": "container.damage",
+    "RebuildReport": "container.rebuild",
+    "RecoverReport": "container.recover",
+    "VerifyReport": "container.verify",
+    "check": "operations.check",
+    "concat": "operations.convert",
+    "convert": "operations.convert",
+    "diff": "operations.compare",
+    "extract": "operations.folder",
+    "grep": "operations.search",
+    "import_folder": "operations.folder",
+    "info": "operations.summary",
+    "map": "operations.map",
+    "rebuild_index": "container.rebuild",
+    "recover": "container.recover",
+    "verify": "container.verify",
 }
 
 __all__ = [
@@ -63,6 +74,7 @@ __all__ = [
     "ClosedError",
     "CollisionError",
     "CorruptError",
+    "Damage",
     "DuplicateKeyError",
     "EngineError",
     "Entry",
@@ -75,6 +87,8 @@ __all__ = [
     "PipeNotFoundError",
     "PipeWarning",
     "Reader",
+    "RebuildReport",
+    "RecoverReport",
     "ReplacedError",
     "SmartPipeError",
     "SmartPipeReader",
@@ -82,6 +96,7 @@ __all__ = [
     "Split",
     "StorageError",
     "TruncatedError",
+    "VerifyReport",
     "WorkerError",
     "Writer",
     "check",
@@ -95,6 +110,9 @@ __all__ = [
     "info",
     "map",
     "open",
+    "rebuild_index",
+    "recover",
+    "verify",
 ]
 
 
@@ -103,10 +121,10 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> object:
-    if name not in _OPERATIONS:
+    if name not in _LATER:
         raise AttributeError(f"module 'smartpipe' has no attribute {name!r}")
     from importlib import import_module
 
-    operation: object = getattr(import_module(f"smartpipe.operations.{_OPERATIONS[name]}"), name)
-    globals()[name] = operation
-    return operation
+    found: object = getattr(import_module(f"smartpipe.{_LATER[name]}"), name)
+    globals()[name] = found
+    return found

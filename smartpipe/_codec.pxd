@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "status.h":
     int SP_OK, SP_ABSENT, SP_TRUNCATED, SP_MAGIC, SP_CHECKSUM, SP_FLAGS, SP_RESERVED, SP_SIZES, SP_KIND, SP_CODEC
-    int SP_TOO_LARGE, SP_STREAM, SP_TRAILING, SP_FULL, SP_MEMORY, SP_KEY
+    int SP_STREAM, SP_TRAILING, SP_FULL, SP_MEMORY, SP_KEY, SP_LISTED, SP_OVERLAP
 
 cdef extern from "bytes.h":
     uint32_t sp_load32(const uint8_t *p) nogil
@@ -53,7 +53,7 @@ cdef extern from "record.h":
     uint64_t sp_key_position(const sp_record *record) nogil
 
 cdef extern from "frame.h":
-    int SP_INDEX_HEADER, SP_FRAME_HEADER, SP_ENTRY, SP_SLOT, SP_PAGE, SP_HASH_KEY, SP_FRAME_CLOSED
+    int SP_INDEX_HEADER, SP_FRAME_HEADER, SP_ENTRY, SP_SLOT, SP_PAGE, SP_HASH_KEY, SP_FRAME_CLOSED, SP_FRAME_ENDED
     ctypedef struct sp_index:
         uint64_t id
         uint8_t hash_key[16]
@@ -108,6 +108,7 @@ cdef class Inflater:
 cdef str words(int status)
 
 cdef uint32_t crc32(const uint8_t *p, size_t n) noexcept nogil
+cdef uint32_t crc32_on(uint32_t crc, const uint8_t *p, size_t n) noexcept nogil
 cdef uint64_t siphash(const uint8_t *key, const uint8_t *p, size_t n) noexcept nogil
 cdef uint64_t most_raw(uint8_t codec, uint64_t stored) noexcept nogil
 
@@ -118,6 +119,8 @@ cdef void file_encode(const sp_file *file, uint8_t *out) noexcept nogil
 cdef int file_decode(const uint8_t *p, size_t n, sp_file *file) noexcept nogil
 cdef void record_encode(sp_record *record, uint64_t id, uint64_t offset, uint8_t *out) noexcept nogil
 cdef int record_decode(const uint8_t *p, size_t n, uint64_t id, uint64_t offset, sp_record *record) noexcept nogil
+cdef uint32_t record_mark(const uint8_t *p, uint64_t offset) noexcept nogil
+cdef uint64_t mark_id(uint32_t mark) noexcept nogil
 cdef size_t record_search(const uint8_t *p, size_t n, size_t start) noexcept nogil
 cdef void directory_encode(const sp_segment *segments, uint32_t larges, uint8_t *out) noexcept nogil
 cdef int directory_decode(const uint8_t *lead, const sp_record *record, sp_segment *segments,
@@ -131,6 +134,7 @@ cdef uint32_t sums_encode(const uint8_t *body, uint64_t size, uint8_t *sums) noe
 cdef void frame_encode(const sp_frame *frame, uint64_t id, uint64_t offset, uint8_t *out) noexcept nogil
 cdef int frame_header_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_frame *frame) noexcept nogil
 cdef int frame_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_frame *frame) noexcept nogil
+cdef uint64_t run_place(uint64_t hash, uint64_t slots) noexcept nogil
 cdef int run_check(const sp_run *run) noexcept nogil
 cdef int run_entry(const sp_run *run, uint64_t number, sp_entry *entry) noexcept nogil
 cdef int run_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n, uint64_t *number) noexcept nogil

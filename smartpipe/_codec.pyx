@@ -64,6 +64,8 @@ cdef extern from "record.h":
     int sp_record_decode(const uint8_t *p, size_t n, uint64_t id, uint64_t offset, sp_crc32 crc,
                          sp_record *record) nogil
     uint64_t sp_most_raw(uint8_t codec, uint64_t stored) nogil
+    uint32_t sp_record_mark(const uint8_t *p, uint64_t offset, sp_crc32 crc) nogil
+    uint64_t sp_mark_id(uint32_t mark, sp_crc32 crc) nogil
     void sp_directory_encode(const sp_segment *segments, uint32_t larges, uint8_t *out) nogil
     int sp_directory_decode(const uint8_t *lead, const sp_record *record, sp_crc32 crc, sp_segment *segments,
                             uint64_t *raw) nogil
@@ -82,6 +84,7 @@ cdef extern from "frame.h":
 
 cdef extern from "run.h":
     int sp_run_check(const sp_run *run, sp_crc32 crc) nogil
+    uint64_t sp_run_place(uint64_t hash, uint64_t slots) nogil
     int sp_run_entry(const sp_run *run, uint64_t number, sp_crc32 crc, sp_entry *entry) nogil
     int sp_run_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n, sp_crc32 crc,
                     uint64_t *number) nogil
@@ -280,6 +283,10 @@ cdef uint32_t crc32(const uint8_t *p, size_t n) noexcept nogil:
     return ENGINE.crc32(0, p, n)
 
 
+cdef uint32_t crc32_on(uint32_t crc, const uint8_t *p, size_t n) noexcept nogil:
+    return ENGINE.crc32(crc, p, n)
+
+
 cdef uint64_t siphash(const uint8_t *key, const uint8_t *p, size_t n) noexcept nogil:
     return sp_siphash13(key, p, n)
 
@@ -310,6 +317,14 @@ cdef void record_encode(sp_record *record, uint64_t id, uint64_t offset, uint8_t
 
 cdef int record_decode(const uint8_t *p, size_t n, uint64_t id, uint64_t offset, sp_record *record) noexcept nogil:
     return sp_record_decode(p, n, id, offset, ENGINE.crc32, record)
+
+
+cdef uint32_t record_mark(const uint8_t *p, uint64_t offset) noexcept nogil:
+    return sp_record_mark(p, offset, ENGINE.crc32)
+
+
+cdef uint64_t mark_id(uint32_t mark) noexcept nogil:
+    return sp_mark_id(mark, ENGINE.crc32)
 
 
 cdef size_t record_search(const uint8_t *p, size_t n, size_t start) noexcept nogil:
@@ -353,6 +368,10 @@ cdef int frame_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset
 cdef int frame_header_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset,
                              sp_frame *frame) noexcept nogil:
     return sp_frame_header_decode(p, n, id, offset, ENGINE.crc32, frame)
+
+
+cdef uint64_t run_place(uint64_t hash, uint64_t slots) noexcept nogil:
+    return sp_run_place(hash, slots)
 
 
 cdef int run_check(const sp_run *run) noexcept nogil:

@@ -7,13 +7,18 @@ power.
 import errno
 import fcntl
 import os
+import stat
 import sys
 import weakref
 
 from libc.errno cimport EINTR
 from libc.errno cimport errno as c_errno
 from posix.types cimport off_t
-from posix.unistd cimport pread
+from posix.unistd cimport close, getpid, pread
+
+cdef extern from "<sys/file.h>":
+    int LOCK_UN
+    int flock(int fd, int operation)
 
 cdef size_t MOST_AT_ONCE = 1 << 30  # Linux reads at most 2 GiB - 4 KiB in one call, macOS INT_MAX
 
@@ -42,12 +47,13 @@ cdef class Descriptor:
         self.close()
 
     def close(self):
-        number, self.number = self.number, -1
+        cdef int number = self.number
+        self.number = -1
         if number >= 0:
-            if self.owner == os.getpid():
+            if self.owner == getpid():
                 # A child that was forked meanwhile may still have the file open, and with it the lock.
-                fcntl.flock(number, fcntl.LOCK_UN)
-            os.close(number)
+                flock(number, LOCK_UN)
+            close(number)
 
     def read_at(self, offset, size):
         """Return so many bytes from an offset on, fewer where the file ends before."""
@@ -62,17 +68,34 @@ cdef class Descriptor:
         return os.path.samestat(os.fstat(self.number), os.stat(path))
 
 
+def open_regular(path, flags):
+    """Open a regular file; OSError where it is a device, a pipe or the like, which could block for ever or never end.
+
+    A child process does not inherit it over exec.
+    """
+    number = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+    try:
+        kind = stat.S_IFMT(os.fstat(number).st_mode)
+        if kind == stat.S_IFDIR:
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if kind != stat.S_IFREG:
+            raise OSError(errno.EINVAL, "Not a regular file", path)
+    except BaseException:
+        os.close(number)
+        raise
+    return Descriptor(number)
+
+
 def open_reading(path):
-    """Open a file for reading; a child process does not inherit it over exec."""
-    return Descriptor(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    """Open a regular file for reading."""
+    return open_regular(path, os.O_RDONLY)
 
 
 class Disk:
     """The calls that change a disk. Files are a `Descriptor` each. Each call raises OSError."""
 
     def open(self, path, flags):
-        """Open a file; a child process does not inherit it over exec."""
-        return Descriptor(os.open(path, flags | os.O_CLOEXEC, 0o666))
+        return open_regular(path, flags)
 
     def write(self, Descriptor file, data):
         """Write all of a buffer, going on after short writes."""

@@ -11,7 +11,7 @@ def main() -> int:
     missing = [name for name in ("click", "rich") if importlib.util.find_spec(name) is None]
     if missing:
         needs = " and ".join(missing)
-        print(f"smartpipe: the command line needs {needs}: pip install 'smartpipe[cli]'", file=sys.stderr)
+        print(f"smartpipe: the command line needs {needs}: install smartpipe with the extra cli", file=sys.stderr)
         return 1
     try:
         from smartpipe.cli.program import run

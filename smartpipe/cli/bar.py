@@ -14,8 +14,8 @@ INTERVAL = 0.1
 
 
 @contextmanager
-def bar(what: str, *, printing: bool = False) -> Iterator[Progress | None]:
-    """A callback that draws blocks done, rate and time left on standard error; None where that is no terminal.
+def bar(what: str, *, unit: str = "blocks", printing: bool = False) -> Iterator[Progress | None]:
+    """A callback that draws units done, rate and time left on standard error; None where that is no terminal.
 
     `printing`: the work prints lines while it goes on, so there is no bar when these go to a terminal too.
     """
@@ -28,7 +28,7 @@ def bar(what: str, *, printing: bool = False) -> Iterator[Progress | None]:
 
     class Rate(rich.ProgressColumn):
         def render(self, task: rich.Task) -> Text:
-            return Text(f"{task.speed:,.0f} blocks/s" if task.speed else "")
+            return Text(f"{task.speed:,.0f} {unit}/s" if task.speed else "")
 
     columns = (
         rich.TextColumn("{task.description}"),

@@ -34,7 +34,7 @@ def import_(folder: str, pipe: str, options: dict[str, Any]) -> None:
     """Pack a folder of files into a pipe.
 
     What `extract` made becomes the pipe that it was. In any other folder each file becomes a block, its key
-    the path below DIR, its one pair `raw`.
+    the path below DIR, its one pair `raw`; without options the pipe is of format 2 and not compressed.
     """
     with bar("import") as progress:
         counts = smartpipe.import_folder(folder, pipe, progress=progress, **options)

@@ -13,6 +13,16 @@ from smartpipe.cli import output
 from smartpipe.cli.arguments import as_key, json_option, pipe_argument
 from smartpipe.cli.keys import show
 
+WIDTHS = {"number": 8, "stored_bytes": 11, "raw_bytes": 11, "pair_count": 6, "written": 25}
+"""Of the columns with --long."""
+HEADS = {
+    "number": "number",
+    "stored_bytes": "stored",
+    "raw_bytes": "raw",
+    "pair_count": "pairs",
+    "written": "written",
+}
+
 
 @click.command()
 @pipe_argument
@@ -24,16 +34,19 @@ def ls(pipe: str, block: bytes | None, top: bool, long: bool, as_json: bool) -> 
     """List blocks and their pairs.
 
     Below each block, or only BLOCK, its pairs: bytes of the value, pair key. With --long a block's line is: number,
-    bytes in the data file, raw bytes, pairs, time when it was written (UTC), key. What a file does not say is a -.
+    bytes in the data file, raw bytes, pairs, time when it was written (UTC), key; a line of heads comes first. What a
+    file does not say is a -.
     """
     if block is not None and (top or long):
         raise click.UsageError("--top and --long list all blocks: leave BLOCK out")
     with smartpipe.open(pipe) as reader:
         if block is not None:
-            _print({"block": block, "pairs": _pairs(reader[block])}, as_json)
+            print_block({"block": block, "pairs": pairs_of(reader[block])}, as_json)
         else:
+            if long and not as_json:
+                output.line(_columns(HEADS) + "block")
             for listed in _blocks(reader, top, long):
-                _print(listed, as_json)
+                print_block(listed, as_json)
 
 
 def _blocks(reader: smartpipe.Reader, top: bool, long: bool) -> Iterator[dict[str, Any]]:
@@ -41,7 +54,7 @@ def _blocks(reader: smartpipe.Reader, top: bool, long: bool) -> Iterator[dict[st
         listed: dict[str, Any] = _entry(entry) if long else {"block": entry.key}
         if not top:
             # By key and not by items(), which reads values.
-            listed["pairs"] = _pairs(reader[entry.key])
+            listed["pairs"] = pairs_of(reader[entry.key])
         yield listed
 
 
@@ -57,21 +70,23 @@ def _entry(entry: smartpipe.Entry) -> dict[str, Any]:
     }
 
 
-def _pairs(block: smartpipe.Block) -> list[dict[str, Any]]:
+def pairs_of(block: smartpipe.Block) -> list[dict[str, Any]]:
+    """The pairs of a block, as they are listed."""
     return [{"key": key, "bytes": size} for key, size in block.sizes()]
 
 
-def _print(listed: dict[str, Any], as_json: bool) -> None:
+def print_block(listed: dict[str, Any], as_json: bool) -> None:
+    """A block as a line, and a line for each of its pairs; or all of it as a line of JSON."""
     if as_json:
         output.json_line(listed)
         return
-    columns = ""
-    if "number" in listed:
-        widths = (("number", 8), ("stored_bytes", 11), ("raw_bytes", 11), ("pair_count", 6), ("written", 25))
-        columns = " ".join(f"{_or_dash(listed[name]):>{width}}" for name, width in widths) + "  "
-    output.line(columns + show(listed["block"]))
+    output.line((_columns(listed) if "number" in listed else "") + show(listed["block"]))
     for pair in listed.get("pairs", ()):
         output.line(f"{pair['bytes']:>12}  {show(pair['key'])}")
+
+
+def _columns(listed: dict[str, Any]) -> str:
+    return " ".join(f"{_or_dash(listed[name]):>{width}}" for name, width in WIDTHS.items()) + "  "
 
 
 def _or_dash(value: object) -> str:

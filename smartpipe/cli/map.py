@@ -47,7 +47,8 @@ def map_(
 
     What it makes of the blocks of pipe SRC is written to the new pipe DST. MODULE is imported as Python does, also
     from the current folder. FUNCTION gets the key and the block, and returns the pairs of the new block (a mapping
-    or an iterable of pairs of bytes), or None to leave the block out.
+    or an iterable of pairs of bytes), or None to leave the block out. Without options DST is of format 2 and not
+    compressed.
     """
     if resume and options["mode"] == "w":
         raise click.UsageError("--resume goes on with DST and --replace begins anew: give one of them")

@@ -1,4 +1,4 @@
-"""What goes to standard output: raw bytes, lines of text, JSON."""
+"""What goes to standard output (raw bytes, lines of text, JSON), and lines on standard error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import select
 import sys
 from typing import Any, BinaryIO
 
-from smartpipe.cli.keys import show
+from smartpipe.cli.keys import show, show_text
 
 
 def write(data: bytes) -> None:
@@ -41,6 +41,16 @@ def flush() -> None:
     except OSError as error:
         error.filename = "standard output"
         raise
+
+
+def complain(text: str) -> None:
+    """Write one line to standard error; what would be more than a line, or move the cursor, is escaped."""
+    if sys.stderr is not None:
+        try:
+            sys.stderr.buffer.write(f"smartpipe: {show_text(text)}\n".encode())
+            sys.stderr.buffer.flush()
+        except OSError:
+            pass
 
 
 def is_closed() -> bool:

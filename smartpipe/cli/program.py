@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 import traceback
 import warnings
 from typing import TextIO
@@ -14,12 +13,12 @@ from click.shell_completion import shell_complete
 
 import smartpipe
 from smartpipe.cli import output
-from smartpipe.cli.keys import show_text
 
 COMMANDS = {
     "ls": "smartpipe.cli.ls:ls",
     "cat": "smartpipe.cli.cat:cat",
     "cat-all": "smartpipe.cli.cat:cat_all",
+    "tail": "smartpipe.cli.tail:tail",
     "info": "smartpipe.cli.info:info",
     "check": "smartpipe.cli.check:check",
     "grep": "smartpipe.cli.grep:grep",
@@ -28,6 +27,9 @@ COMMANDS = {
     "concat": "smartpipe.cli.convert:concat",
     "map": "smartpipe.cli.map:map_",
     "crawl": "smartpipe.cli.crawl:crawl",
+    "verify": "smartpipe.cli.verify:verify",
+    "recover": "smartpipe.cli.recover:recover",
+    "rebuild-index": "smartpipe.cli.rebuild:rebuild_index",
     "extract": "smartpipe.cli.folder:extract",
     "import": "smartpipe.cli.folder:import_",
     "engines": "smartpipe.cli.engines:engines",
@@ -83,7 +85,7 @@ def run(arguments: list[str]) -> int:
         except (KeyboardInterrupt, click.Abort) as ended:
             # Who reads the output may have stopped to, and what is left of it must not hold up the end.
             output.give_up()
-            _complain(f"interrupted: {ended}" if str(ended) else "interrupted")
+            output.complain(f"interrupted: {ended}" if str(ended) else "interrupted")
             return 130
 
 
@@ -131,7 +133,7 @@ def _failed(error: Exception) -> int:
         output.flush()
     except OSError:
         output.give_up()
-    _complain(_reason(error))
+    output.complain(_reason(error))
     return 1
 
 
@@ -156,14 +158,4 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    _complain(f"warning: {message}")
-
-
-def _complain(text: str) -> None:
-    """One line on standard error; what would be more than a line, or move the cursor, is escaped."""
-    if sys.stderr is not None:
-        try:
-            sys.stderr.buffer.write(f"smartpipe: {show_text(text)}\n".encode())
-            sys.stderr.buffer.flush()
-        except OSError:
-            pass
+    output.complain(f"warning: {message}")

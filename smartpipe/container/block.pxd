@@ -32,7 +32,7 @@ cdef class Block:
     cdef frozenset select
     cdef Py_ssize_t shown          # pairs that select leaves, -1: not counted yet
     cdef int open_record(self, Source source, uint64_t offset, sp_record *record, const uint8_t *lead, size_t present,
-                         Buffer stored) except -1
+                         Buffer stored, uint64_t *raw) except -1
     cdef int prepare(self) except -1
     cdef int set_head(self, const uint8_t *head) except -1
     cdef sp_cursor cursor(self) except *

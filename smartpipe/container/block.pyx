@@ -39,10 +39,9 @@ cdef class Block:
         free(self.segments)
 
     cdef int open_record(self, Source source, uint64_t offset, sp_record *record, const uint8_t *lead, size_t present,
-                         Buffer stored) except -1:
+                         Buffer stored, uint64_t *raw) except -1:
         """Take over a record of format 2, whose lead is there at least to where its head begins; checks the directory
-        and the key."""
-        cdef uint64_t raw = 0
+        and the key. Gives the raw size of the block."""
         cdef int status
         self.source = source
         self.offset = offset
@@ -56,14 +55,14 @@ cdef class Block:
             if self.segments == NULL:
                 raise MemoryError
             self.loaded = [None] * record.larges
-        status = directory_decode(lead, record, self.segments, &raw)
+        status = directory_decode(lead, record, self.segments, raw)
         if status != SP_OK:
             raise source.failure(status, "the directory and key of the record", None, offset)
         if self.key is None:
             self.key = PyBytes_FromStringAndSize(<char *>lead + sp_key_position(record), record.key_length)
-        if raw > source.limit:
-            raise errors.BlockTooLargeError(f"{raw} bytes, more than max_block_size, {source.limit}", path=source.path,
-                                            block=self.key, offset=offset)
+        if raw[0] > source.limit:
+            raise errors.BlockTooLargeError(f"{raw[0]} bytes, more than max_block_size, {source.limit}",
+                                            path=source.path, block=self.key, offset=offset)
         if record.codec not in (SP_NONE, SP_ZLIB) or record.dictionary != 0:
             raise source.failure(SP_CODEC, f"codec {record.codec} with dictionary {record.dictionary}", self.key,
                                  offset)

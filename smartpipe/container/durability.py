@@ -48,13 +48,15 @@ def check_durability(durability: str | Grouped) -> None:
 class Timer:
     """Syncs files some time after something was written to them, in a thread of its own.
 
-    `synced` is how far the data had been written when a sync that succeeded began. `error` is what ended the thread.
+    `synced` is how far the data had been written when a sync that succeeded began, `rounds` how many syncs were begun.
+    `error` is what ended the thread.
     """
 
     def __init__(self, files: list[Descriptor], milliseconds: float) -> None:
         self.files = files
         self.seconds = milliseconds / 1000
         self.synced = 0
+        self.rounds = 0
         self.error: OSError | None = None
         self._written = 0
         self._since: float | None = None  # when the first write that waits was made
@@ -87,6 +89,7 @@ class Timer:
 
     def _run(self) -> None:
         while (end := self._wait()) is not None:
+            self.rounds += 1
             try:
                 for file in self.files:
                     disk.sync(file)

@@ -10,10 +10,12 @@ from smartpipe._codec cimport (
 )
 from smartpipe.container.block cimport Block
 from smartpipe.container.index cimport Index
-from smartpipe.container.layout cimport BATCH, Batch
-from smartpipe.container.source cimport SLACK, Source, Task
+from smartpipe.container.layout cimport BATCH, MOST_BLOCKS, Batch
+from smartpipe.container.source cimport SLACK, Source, Task, is_too_large
 
 from smartpipe import errors
+from smartpipe._platform import open_reading
+from smartpipe.container.headers import header_of
 
 cdef uint64_t UNKNOWN = <uint64_t>-1
 
@@ -25,6 +27,23 @@ cdef uint64_t torn_offset(const uint8_t *p, size_t n) noexcept:
         return UNKNOWN
     key_length = sp_load32(p)
     return sp_load64(p + 4 + key_length) if key_length <= n and n - key_length >= 12 else UNKNOWN
+
+
+cdef bint zeros_begin(const uint8_t *p, size_t n, bint behind) noexcept:
+    """Whether the index goes on with an entry whose bytes did not arrive before the power failed: they are zeros, from
+    somewhere within it to the end of the file.
+
+    20 zeros are also the entry of a block at 0 with an empty key, which there can be once, and not `behind` another
+    place.
+    """
+    cdef size_t key_length = sp_load32(p) if n >= 4 else 0, i = 4 + key_length
+    if n < SP_ENTRY1 + key_length or (not behind and (key_length > 0 or n == SP_ENTRY1)):
+        return False
+    while i < n:
+        if p[i] != 0:
+            return False
+        i += 1
+    return True
 
 
 cdef class Format1(Layout):
@@ -42,7 +61,7 @@ cdef class Format1(Layout):
         self.index = Index()
         self.last_entry = b""
         self.read_index(self.load())
-        if self.index.count == 0 and self.size > 0:
+        if self.index.count == 0 and self.size > 0 and (locked or not self.source.writer()):
             raise errors.CorruptError(f"the index lists no block, and the data file has {self.size} bytes: the keys of "
                                       "its blocks are lost", path=self.index_path)
         self.whole = self.index.count
@@ -55,13 +74,21 @@ cdef class Format1(Layout):
                                    f"{self.index.count} blocks are listed before it")
 
     def load(self):
-        """Return the index file from the last entry that was taken in on."""
-        with open(self.index_place, "rb") as file:
-            file.seek(self.index_good - len(self.last_entry))
-            data = file.read()
-        # A writer lists a block before it writes it: asked in this order, all but the last one are there.
-        self.size = self.source.size()
-        return data
+        """Return the index file from the last entry that was taken in on.
+
+        A writer lists a block before it writes it. The size of the data is that of a moment at which nothing more was
+        listed, so that the last block does not end behind itself.
+        """
+        start = self.index_good - len(self.last_entry)
+        file = open_reading(self.index_place)
+        try:
+            size = -1
+            while size != file.size():
+                size = file.size()
+                self.size = self.source.size()
+            return file.read_at(start, max(size - start, 0))
+        finally:
+            file.close()
 
     def read_index(self, bytes data):
         """Take in what `load` gave."""
@@ -77,12 +104,18 @@ cdef class Format1(Layout):
             self.index.entry(self.index.count - 1, &last)
         self.torn = False
         while position < n:
-            if entry1_decode(p + position, n - position, &found) != SP_OK:
+            if zeros_begin(p + position, n - position, last.offset > 0) or (
+                    entry1_decode(p + position, n - position, &found) != SP_OK):
                 self.torn = True
                 self.end = torn_offset(p + position, n - position)
+                if self.end < last.offset or self.end == 0:
+                    self.end = UNKNOWN  # bytes of it did not arrive
                 break
             entry.offset = found.offset
             entry.stamp = found.raw_offset
+            if found.key_length == 0 and self.index.find(found.key, 0) >= 0:
+                raise errors.CorruptError("a second block with the empty key", path=self.index_path, block=b"",
+                                          offset=start + position)
             if entry.offset < last.offset or entry.stamp < last.stamp:
                 raise errors.CorruptError(
                     f"the block begins at {entry.offset} of the data and {entry.stamp} uncompressed, "
@@ -114,7 +147,7 @@ cdef class Format1(Layout):
         if self.torn or entry.offset >= self.size:
             return count - 1  # listed, and perhaps not written yet
         try:
-            self.fetch(count - 1, self.index.key(count - 1, &entry))
+            self.fetch(count - 1, self.key(count - 1, &entry))
         except errors.TruncatedError:
             return count - 1
         return count
@@ -127,6 +160,8 @@ cdef class Format1(Layout):
                 data = self.load()
             except FileNotFoundError:
                 raise errors.ReplacedError("the pipe is being replaced; open it again", path=self.index_path) from None
+            if self.index.count == 0 and header_of(self.source.file, self.source.path) is not None and self.size > 0:
+                raise errors.ReplacedError("the pipe was begun in format 2 since; open it again", path=self.source.path)
             self.check_named()  # otherwise this was the index of another pipe
             if not data.startswith(self.last_entry) or self.size < self.last_offset():
                 raise errors.ReplacedError("the end of the pipe was cut, and perhaps written anew; open it again",
@@ -159,17 +194,19 @@ cdef class Format1(Layout):
         if number + 1 < self.index.count:
             self.index.entry(number + 1, &next)
             end = next.offset
-        elif self.torn and not self.compressed:
+        elif self.torn:
             if self.end == UNKNOWN:
                 raise errors.CorruptError(
                     "where it ends is not known: the index ends within the entry of the next block",
-                    path=self.source.path, block=self.index.key(number, entry), offset=entry.offset)
+                    path=self.source.path, block=self.key(number, entry), offset=entry.offset)
             end = self.end
         if end > self.size or entry.offset > end:
             raise errors.TruncatedError(
                 f"the index lists it from {entry.offset} to {max(end, entry.offset)}, the file has {self.size} bytes",
-                path=self.source.path, block=self.index.key(number, entry), offset=entry.offset)
+                path=self.source.path, block=self.key(number, entry), offset=entry.offset)
         stored[0] = end - entry.offset
+        if is_too_large(stored[0], self.source.limit):
+            raise self.source.too_large(stored[0], self.key(number, entry), entry.offset)
         return 0
 
     cdef uint64_t raw_size(self, uint64_t number, sp_entry *entry, uint64_t stored) except? 0:
@@ -182,7 +219,7 @@ cdef class Format1(Layout):
         self.index.entry(number + 1, &next)
         if stored == 0 and next.stamp != entry.stamp:
             raise errors.CorruptError(f"no stored bytes for {next.stamp - entry.stamp} raw ones", path=self.source.path,
-                                      block=self.index.key(number, entry), offset=entry.offset)
+                                      block=self.key(number, entry), offset=entry.offset)
         return next.stamp - entry.stamp
 
     def sizes(self, uint64_t number):
@@ -194,24 +231,31 @@ cdef class Format1(Layout):
         return entry.offset, stored, None if raw == UNKNOWN else raw
 
     def last_whole(self):
-        """Return where the last whole block ends, in the file and uncompressed, and the key of an unfinished one behind
-        it or None. That one is taken out of the index. Any other damage of the last block is its error."""
+        """Return where the last whole block ends, in the file and uncompressed, and the keys of the unfinished ones
+        behind it, the last first: those that reach to the end of the file, or beyond, and are not whole. They are taken
+        out of the index. Any other damage of the last block is its error."""
         cdef sp_entry entry
         cdef Block block
-        cdef uint64_t count = self.index.count
-        if count == 0:
-            return 0, 0, None
-        self.index.entry(count - 1, &entry)
-        key = self.index.key(count - 1, &entry)
-        try:
-            block = self.fetch(count - 1, key)
-        except errors.TruncatedError:
-            if entry.offset > self.size:
-                raise
-            self.index.cut(count - 1)
-            self.index_good -= SP_ENTRY1 + entry.key_length
-            return entry.offset, entry.stamp, key
-        return self.size, entry.stamp + block.record.head_raw, None
+        cdef uint64_t number, end = self.size
+        unfinished = []
+        while self.index.count > 0:
+            number = self.index.count - 1
+            self.index.entry(number, &entry)
+            key = self.key(number, &entry)
+            try:
+                block = self.fetch(number, key)
+            except errors.TruncatedError:
+                if end < self.size:
+                    raise  # it ends where the unfinished one begins
+                unfinished.append(key)
+                self.index.cut(number)
+                self.index_good -= SP_ENTRY1 + entry.key_length
+                end = min(end, entry.offset)
+                # The block before it ends where it began.
+                self.torn, self.end = end < self.size, end
+                continue
+            return end, entry.stamp + block.record.head_raw, unfinished
+        return 0, 0, unfinished
 
     cdef int plan(self, sp_entry *entry, uint64_t number, uint64_t stored, Task *task, bytes key) except -1:
         """How a block is inflated: sizes checked, `raw` UNKNOWN for the last one of a compressed pipe."""
@@ -312,7 +356,7 @@ cdef class Format1(Layout):
             key = None
             try:
                 self.extent(number, &entry, &size)
-                key = self.index.key(number, &entry)
+                key = self.key(number, &entry)
                 self.plan(&entry, number, size, &plan, key)
             except errors.SmartPipeError:
                 if not places:
@@ -320,7 +364,8 @@ cdef class Format1(Layout):
                 break
             if not places:
                 begin = entry.offset
-            elif entry.offset + size - begin > BATCH or raw + (0 if plan.raw == UNKNOWN else plan.raw) > BATCH:
+            elif entry.offset + size - begin > BATCH or raw + (0 if plan.raw == UNKNOWN else plan.raw) > BATCH \
+                    or len(places) == MOST_BLOCKS:
                 break
             end = entry.offset + size
             raw += 0 if plan.raw == UNKNOWN else plan.raw

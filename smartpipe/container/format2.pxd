@@ -1,7 +1,8 @@
 from libc.stdint cimport uint8_t, uint64_t
 
-from smartpipe._codec cimport Buffer
+from smartpipe._codec cimport Buffer, sp_entry
 from smartpipe.container.block cimport Block
+from smartpipe.container.index cimport Index
 from smartpipe.container.layout cimport Layout
 from smartpipe.container.scan cimport Scan
 from smartpipe.container.tally cimport Tally
@@ -10,8 +11,10 @@ from smartpipe.container.tally cimport Tally
 cdef class Format2(Layout):
     cdef readonly Tally tally
     cdef readonly int codec
-    cdef Block open_block(self, const uint8_t *record, size_t present, uint64_t offset, uint64_t size, Buffer memory,
-                          bytes key, int kind)
+    cdef bint blank                # nothing was written yet when it was opened
+    cdef Block open_block(self, const uint8_t *record, size_t present, uint64_t offset, Buffer memory, sp_entry *entry,
+                          const uint8_t *listed, bytes key)
+    cdef int scan(self, Index index, Tally tally, uint64_t floor, complaint, bint indexed) except -1
     cdef int complain_of_damage(self, Scan scan) except -1
     cdef bint same_end(self) except -1
     cdef int inflate_heads(self, list blocks, Buffer tasks, Buffer memory) except -1

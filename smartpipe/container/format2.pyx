@@ -2,21 +2,20 @@
 
 import os
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_KEY, SP_METADATA, SP_OK, SP_RECORD_HEADER, SP_SIZES, record_decode, sp_cursor, sp_entry,
-    sp_key_position, sp_lead_size, sp_pair, sp_record,
-    sp_segment,
+    SP_BLOCK, SP_KEY, SP_LISTED, SP_OVERLAP, SP_METADATA, SP_OK, SP_RECORD_HEADER, SP_SIZES, record_decode, sp_cursor,
+    sp_entry, sp_key_position, sp_lead_size, sp_pair, sp_record, sp_segment,
 )
 from smartpipe.container.block cimport Block
 from smartpipe.container.frames cimport Frames
 from smartpipe.container.index cimport Index
-from smartpipe.container.layout cimport BATCH, Batch
+from smartpipe.container.layout cimport BATCH, MOST_BLOCKS, Batch
 from smartpipe.container.scan cimport Scan
-from smartpipe.container.source cimport SLACK, Source, Task
+from smartpipe.container.source cimport SLACK, Source, Task, is_too_large
 from smartpipe.container.tally cimport Tally
 
 from smartpipe import errors
@@ -31,38 +30,34 @@ cdef uint64_t GAP = 64 << 10
 cdef class Format2(Layout):
     """The open data file of a pipe, and its index as far as it is good; the rest is scanned."""
 
-    def __init__(self, Source source, str index_path, int codec):
+    def __init__(self, Source source, str index_path, int codec, bint blank):
         cdef Frames frames
+        self.blank = blank
         self.source = source
         self.index_path = index_path
         self.index_place = os.path.abspath(index_path)
         self.codec = codec
         frames = read_frames(index_path, source, False)
         self.size = frames.data_size
-        self.index = frames.index
-        self.tally = frames.tally
-        self.scan(frames.complaint, frames.size > 0)
-        self.whole = self.index.count
+        self.scan(frames.index, frames.tally, frames.floor, frames.complaint, frames.size > 0)
 
     def rebuild(self, damage):
-        cdef Index index = self.index
-        cdef Tally tally = self.tally
-        self.index = Index()
-        self.tally = Tally()
-        self.scan(str(damage), True)
-        if self.index.count != index.count:
-            # The blocks have other numbers then, and who is in the middle of them would skip some.
-            found, self.index, self.tally = self.index.count, index, tally
-            self.complaints.clear()
-            raise errors.CorruptError(f"{damage.args[0]}; it lists {index.count} blocks, and the data has {found}",
-                                      path=self.index_path)
+        self.scan(Index(), Tally(), self.tally.end, str(damage), True)
         self.warn()
 
-    def scan(self, complaint, indexed):
-        """Add what the index does not cover; without an index, that there is none matters only where something is."""
-        cdef Scan scan = Scan(self.source, self.index, self.tally, self.size, False)
-        start = self.tally.end
+    cdef int scan(self, Index index, Tally tally, uint64_t floor, complaint, bint indexed) except -1:
+        """Add to an index what it does not cover, and take it over; without one, that there is none matters only where
+        something is."""
+        cdef Scan scan = Scan(self.source, index, tally, self.size, False, floor)
+        start = tally.end
         scan.run()
+        if self.index is not None and self.index.count != index.count:
+            # The blocks have other numbers then, and who is in the middle of them would skip some.
+            raise errors.CorruptError(f"{complaint}; it lists {self.index.count} blocks, and the data has "
+                                      f"{index.count}", path=self.index_path)
+        self.index = index
+        self.tally = tally
+        self.whole = index.count
         if complaint is not None and (indexed or self.size > start):
             self.complaints.append(
                 f"{self.index_path}: {complaint}; {max(self.size, start) - start} bytes of data were "
@@ -84,6 +79,9 @@ cdef class Format2(Layout):
         cdef Scan scan
         with self.lock:
             size = self.source.size()
+            if self.blank and size > 0 and not self.source.read(0, 1).startswith(b"\0"):
+                # Nothing was here when it was opened, not even an id.
+                raise errors.ReplacedError("the pipe was begun since; open it again", path=self.source.path)
             if size == self.size and size == self.tally.end:
                 self.check_named()
                 return
@@ -124,42 +122,65 @@ cdef class Format2(Layout):
         status = record_decode(memory.data, memory.size, self.source.id, self.tally.metadata, &record)
         if status != SP_OK:
             raise self.source.failure(status, "the metadata record", None, self.tally.metadata)
+        if is_too_large(record.size, self.source.limit):
+            raise self.source.too_large(record.size, None, self.tally.metadata)
         memory.size = 0
         self.source.read_into(self.tally.metadata, record.size, memory.extend(record.size), None)
-        block = self.open_block(memory.data, record.size, self.tally.metadata, record.size, memory, None, SP_METADATA)
+        block = self.open_block(memory.data, record.size, self.tally.metadata, memory, NULL, NULL, None)
         return dict(block)
 
     cdef int extent(self, uint64_t number, sp_entry *entry, uint64_t *stored) except -1:
+        cdef sp_entry before
         self.entry(number, entry)
         stored[0] = entry.size
+        if number > 0:
+            self.entry(number - 1, &before)
+            if entry.offset < before.offset or entry.offset - before.offset < before.size:
+                raise self.source.failure(SP_OVERLAP, "the index entry", self.key(number, entry), entry.offset)
         if entry.offset > self.size or entry.size > self.size - entry.offset:
             raise errors.TruncatedError(f"the index lists {entry.size} bytes here, the file has {self.size}",
-                                        path=self.source.path, block=self.index.key(number, entry),
+                                        path=self.source.path, block=self.key(number, entry),
                                         offset=entry.offset)
         if not SP_RECORD_HEADER <= entry.lead <= entry.size:
-            raise self.source.failure(SP_SIZES, "the index entry", self.index.key(number, entry), entry.offset)
+            raise self.source.failure(SP_SIZES, "the index entry", self.key(number, entry), entry.offset)
+        if entry.key_length > entry.lead:
+            raise self.source.failure(SP_SIZES, "the index entry", self.key(number, entry), entry.offset)
+        if is_too_large(entry.size - entry.key_length, self.source.limit):
+            raise self.source.too_large(entry.size, self.key(number, entry), entry.offset)
         return 0
 
-    cdef Block open_block(self, const uint8_t *record, size_t present, uint64_t offset, uint64_t size, Buffer memory,
-                          bytes key, int kind):
-        """The record that begins at a pointer, of which `present` bytes are there, as a block with its head closed."""
+    cdef Block open_block(self, const uint8_t *record, size_t present, uint64_t offset, Buffer memory, sp_entry *entry,
+                          const uint8_t *listed, bytes key):
+        """The record that begins at a pointer, of which `present` bytes are there, as a block with its head closed.
+
+        It has to be what the index lists: the entry, NULL for the metadata record, and the key at `listed`. `key` is
+        that key where it is known already, otherwise None.
+        """
         cdef Block block
         cdef sp_record header
+        cdef uint64_t raw = 0
         cdef int status = record_decode(record, present, self.source.id, offset, &header)
-        if status == SP_OK and (header.size != size or sp_lead_size(&header) > present):
+        if status == SP_OK and sp_lead_size(&header) > present:
             status = SP_SIZES
-        if status == SP_OK and header.kind != kind:
-            raise errors.CorruptError(f"a record of kind {header.kind}, where one of kind {kind} was listed",
+        if status == SP_OK and header.kind != (SP_METADATA if entry == NULL else SP_BLOCK):
+            raise errors.CorruptError(f"a record of kind {header.kind}, where another was listed",
                                       path=self.source.path, block=key, offset=offset)
+        if status == SP_OK and entry != NULL and not (
+                header.size == entry.size and sp_lead_size(&header) == entry.lead and header.pairs == entry.pairs
+                and header.stamp == entry.stamp and header.kind == entry.kind
+                and header.key_length == entry.key_length):
+            status = SP_LISTED
         if status != SP_OK:
             raise self.source.failure(status, "the header of the record", key, offset)
         block = Block.__new__(Block)
         block.key = key
-        block.open_record(self.source, offset, &header, record, present, memory)
-        if key is not None and not (header.key_length == <size_t>PyBytes_GET_SIZE(key) and (
-                header.key_length == 0 or memcmp(record + sp_key_position(&header), PyBytes_AS_STRING(key),
-                                                 header.key_length) == 0)):
-            raise self.source.failure(SP_KEY, "the record", key, offset)
+        block.open_record(self.source, offset, &header, record, present, memory, &raw)
+        if entry == NULL:
+            return block
+        if header.key_length > 0 and memcmp(record + sp_key_position(&header), listed, header.key_length) != 0:
+            raise self.source.failure(SP_KEY, "the record", block.key, offset)
+        if raw != entry.raw or header.codec != entry.codec:
+            raise self.source.failure(SP_LISTED, "the record", block.key, offset)
         return block
 
     cdef Block fetch(self, uint64_t number, bytes key):
@@ -171,39 +192,46 @@ cdef class Format2(Layout):
         present = entry.size if entry.size <= WHOLE else entry.lead
         memory.reserve(present)
         self.source.read_into(entry.offset, present, memory.extend(present), key)
-        return self.open_block(memory.data, present, entry.offset, entry.size, memory, key, SP_BLOCK)
+        return self.open_block(memory.data, present, entry.offset, memory, &entry,
+                               <const uint8_t *>PyBytes_AS_STRING(key), key)
 
     cdef int fill(self, Batch batch, uint64_t number, uint64_t stop, frozenset select) except -1:
         cdef Buffer stored = batch.idle(batch.stored)
-        cdef list blocks = batch.blocks, places = []
-        cdef uint64_t begin = 0, end = 0, raw = 0, size
+        cdef list blocks = batch.blocks
+        cdef uint64_t begin = 0, end = 0, raw = 0, count = 0, size
         cdef sp_entry entry
         cdef Block block
+        cdef Index planned = self.index  # a damaged one is made anew meanwhile
         blocks.clear()
         batch.next = number
         while number < stop:
             try:
                 self.extent(number, &entry, &size)
             except errors.SmartPipeError:
-                if not places:
+                if count == 0:
                     raise
                 break
-            if places:
+            if self.index is not planned:
+                if count > 0:
+                    break
+                planned = self.index
+            if count > 0:
                 if entry.offset < end or entry.offset - end > GAP:
                     break
-                if entry.offset + size - begin > BATCH or raw + entry.raw > BATCH:
+                if entry.offset + size - begin > BATCH or raw + entry.raw > BATCH or count == MOST_BLOCKS:
                     break
             else:
                 begin = entry.offset
             end = entry.offset + size
             raw += entry.raw
-            places.append((entry.offset, size))
+            count += 1
             number += 1
         batch.next = number
         self.source.read_into(begin, end - begin, stored.extend(end - begin), None)
-        for offset, size in places:
-            block = self.open_block(stored.data + (<uint64_t>offset - begin), size, offset, size, stored, None,
-                                    SP_BLOCK)
+        for number in range(number - count, number):
+            planned.entry(number, &entry)
+            block = self.open_block(stored.data + (entry.offset - begin), entry.size, entry.offset, stored, &entry,
+                                    planned.key_at(number, &entry), None)
             block.select = select
             blocks.append(block)
         self.inflate_heads(blocks, batch.tasks, batch.idle(batch.inflated))

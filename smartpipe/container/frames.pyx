@@ -2,13 +2,13 @@
 
 import mmap
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from smartpipe._codec cimport (
-    SP_FRAME_CLOSED, SP_FRAME_HEADER, SP_HASH_KEY, SP_INDEX_HEADER, SP_OK, SP_RECORD_HEADER, frame_decode,
-    frame_encode, frame_header_decode, index_decode, index_encode, record_decode, sp_entry, sp_frame, sp_frame_sums,
-    sp_index, sp_record, sums_encode, words,
+    SP_FRAME_CLOSED, SP_FRAME_ENDED, SP_FRAME_HEADER, SP_HASH_KEY, SP_INDEX_HEADER, SP_OK, SP_RECORD_HEADER,
+    frame_decode, frame_encode, frame_header_decode, index_decode, index_encode, record_decode, sp_entry, sp_frame,
+    sp_frame_sums, sp_index, sp_record, sums_encode, words,
 )
 from smartpipe.container.index cimport Mapped
 from smartpipe.container.source cimport Source
@@ -21,13 +21,14 @@ from smartpipe.container.index import DamagedIndex
 # An index up to this size is checked whole when it is opened: it takes less than a millisecond, and damage that is
 # found then is mended before anybody has counted blocks.
 cdef uint64_t SMALL = 4 << 20
+# Each frame with a table is asked in turn. A writer makes one of them long before there are so many.
+cdef uint64_t MOST_MAPPED = 64
 
 
 cdef class Frames:
     def __init__(self):
         self.index = Index()
         self.tally = Tally()
-        self.covered = self.tally.end
 
 
 def read_frames(str path, Source source, bint check):
@@ -53,14 +54,14 @@ def read_frames(str path, Source source, bint check):
         frames.complaint = "the index is empty"
         return frames
     take(frames, path, mapped, size, source, check or size <= SMALL)
-    if frames.tally.end > source_start and not same_history(frames, source, frames.tally.end > frames.covered):
+    if frames.tally.end > source_start and not same_history(frames, source):
         return without_index(frames, "the index belongs to another history of this data")
     return frames
 
 
 def closed_at(path, Source source):
-    """Return where the data ended when its writer closed it, from the last frame of the index; None where the index
-    does not say so."""
+    """Return where the data ended when its writer closed it, synced or not, from the last frame of the index; None
+    where the index does not say so."""
     cdef bytes header
     cdef sp_index index
     cdef sp_frame frame
@@ -84,7 +85,7 @@ def closed_at(path, Source source):
             offset += frame.size
     finally:
         file.close()
-    return frame.to if found and frame.flags & SP_FRAME_CLOSED else None
+    return frame.to if found and frame.flags & (SP_FRAME_CLOSED | SP_FRAME_ENDED) else None
 
 
 cdef Frames without_index(Frames frames, str complaint):
@@ -140,19 +141,20 @@ cdef int take_frame(Frames frames, Mapped mapped, uint64_t offset, sp_frame *fra
         return 0
     try:
         if frame.to > frames.data_size:
-            # The power failed before all of the data arrived.
+            # The power failed before all of the data arrived: the data is asked, and what is listed here is not cut.
             frames.complaint = f"the index covers {frame.to} bytes of data, of which {frames.data_size} are there"
-            frames.index.copy_frame(mapped, offset, frame, frames.data_size)
-            return count_copied(frames)
-        if frame.slots > 0 or frame.entries == 0:
+            frames.floor = frames.index.listed_end(mapped, offset, frame, frames.data_size)
+            return 0
+        if frame.slots > 0 and frames.mapped < MOST_MAPPED:
             frames.index.map_frame(mapped, offset, frame, check)
+            frames.mapped += 1
         else:
-            frames.index.copy_frame(mapped, offset, frame, frames.data_size)
+            frames.index.copy_frame(mapped, offset, frame)
             frames.loose += frame.entries
     except DamagedIndex as damage:
         frames.complaint = f"the index is damaged in the frame at offset {offset}: {damage.args[0]}"
         return 0
-    tally.end = frames.covered = frame.to
+    tally.end = frame.to
     tally.blocks = frame.blocks
     tally.pairs = frame.pairs
     tally.raw = frame.raw
@@ -164,26 +166,8 @@ cdef int take_frame(Frames frames, Mapped mapped, uint64_t offset, sp_frame *fra
     return 0
 
 
-cdef int count_copied(Frames frames) except -1:
-    """Count the blocks of a frame of which only some were copied into the tally; the next scan begins behind them."""
-    cdef Tally tally = frames.tally
-    cdef uint64_t number
-    cdef sp_entry entry
-    for number in range(tally.blocks, frames.index.count):
-        frames.index.entry(number, &entry)
-        tally.blocks += 1
-        tally.pairs += entry.pairs
-        tally.raw += entry.raw
-        tally.stamp = max(tally.stamp, entry.stamp)
-        tally.end = entry.offset + entry.size
-    return 0
-
-
-cdef bint same_history(Frames frames, Source source, bint partial) except -1:
-    """Whether the last record that the index knows is the one that lies in the data; notes its place and ordinal.
-
-    Of a frame that was taken in part, the crc of that record is not known and taken from the data.
-    """
+cdef bint same_history(Frames frames, Source source) except -1:
+    """Whether the last record that the index knows is the one that lies in the data; notes its place and ordinal."""
     cdef Tally tally = frames.tally
     cdef sp_entry entry
     cdef sp_record record
@@ -196,31 +180,29 @@ cdef bint same_history(Frames frames, Source source, bint partial) except -1:
     except DamagedIndex:
         return False
     if tally.last == 0:
-        return False
+        return tally.last_crc == 0
     header = source.read(tally.last, SP_RECORD_HEADER)
     # Only a good header with another crc shows another history. A bad one is damage, which is no reason to forget where
     # the blocks are; its ordinal is then a guess, which only serves to count what is lost.
     tally.ordinal = tally.blocks + 1
     if record_decode(header, len(header), source.id, tally.last, &record) == SP_OK:
         tally.ordinal = <uint64_t>record.ordinal + 1
-        if partial:
-            tally.last_crc = record.crc
         return record.crc == tally.last_crc
     return True
 
 
-cdef Buffer header_bytes(uint64_t id, Index index):
+cdef Buffer header_bytes(uint64_t id, bytes hash_key):
     """The header of an index file."""
     cdef Buffer out = Buffer()
     cdef sp_index header
     header.id = id
-    memcpy(header.hash_key, index.hash_key, SP_HASH_KEY)
+    memcpy(header.hash_key, <const uint8_t *>hash_key, SP_HASH_KEY)
     index_encode(&header, out.extend(SP_INDEX_HEADER))
     return out
 
 
 cdef Buffer frame_bytes(uint64_t id, Index index, Tally tally, uint64_t first, uint64_t start, uint64_t offset,
-                        bint table, bint closed):
+                        bint table, uint32_t flags, bytes hash_key):
     """The frame with the entries from number `first` on, that covers the data from `start` to where the tally ends, for
     an offset of the index file."""
     cdef Buffer out = Buffer(), body
@@ -229,7 +211,7 @@ cdef Buffer frame_bytes(uint64_t id, Index index, Tally tally, uint64_t first, u
     memset(&frame, 0, sizeof(frame))
     frame.entries = count
     frame.slots = count + count // 3 + 1 if table and count > 0 else 0
-    body = index.frame_body(first, frame.slots, &frame.key_bytes)
+    body = index.frame_body(first, frame.slots, hash_key, &frame.key_bytes)
     sums = sp_frame_sums(body.size)
     out.reserve(SP_FRAME_HEADER + sums + body.size)
     out.extend(SP_FRAME_HEADER + sums)
@@ -245,6 +227,6 @@ cdef Buffer frame_bytes(uint64_t id, Index index, Tally tally, uint64_t first, u
     frame.stamp = tally.stamp
     frame.metadata = tally.metadata
     frame.last_crc = tally.last_crc
-    frame.flags = SP_FRAME_CLOSED if closed else 0
+    frame.flags = flags
     frame_encode(&frame, id, offset, out.data)
     return out

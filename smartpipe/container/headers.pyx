@@ -1,7 +1,7 @@
 """Telling from their first bytes what files are."""
 
 from smartpipe._codec cimport (
-    SP_FILE_HEADER, SP_FLAGS, SP_INDEX_HEADER, SP_MAGIC, SP_NONE, SP_OK, SP_RESERVED, SP_TRUNCATED, SP_ZLIB,
+    SP_ENTRY1, SP_FILE_HEADER, SP_FLAGS, SP_INDEX_HEADER, SP_MAGIC, SP_NONE, SP_OK, SP_RESERVED, SP_TRUNCATED, SP_ZLIB,
     file_decode, index_decode, sp_file, sp_index, words,
 )
 
@@ -9,6 +9,7 @@ from smartpipe import errors
 from smartpipe._platform import open_reading
 
 INDEX_HEADER = SP_INDEX_HEADER
+ENTRY1 = SP_ENTRY1
 CODECS = {SP_NONE: "none", SP_ZLIB: "zlib"}
 
 
@@ -17,6 +18,15 @@ def file_header(path):
     file = open_reading(path)
     try:
         return header_of(file, path)
+    finally:
+        file.close()
+
+
+cdef bytes beginning(str path, size_t n):
+    """The first n bytes of a file, fewer where it ends before."""
+    file = open_reading(path)
+    try:
+        return file.read_at(0, n)
     finally:
         file.close()
 
@@ -42,8 +52,7 @@ def is_index(path):
     cdef sp_index index
     cdef bytes start
     try:
-        with open(path, "rb") as file:
-            start = file.read(SP_INDEX_HEADER)
+        start = beginning(path, SP_INDEX_HEADER)
     except FileNotFoundError:
         return False
     return start != b"" and index_decode(start, len(start), &index) != SP_MAGIC
@@ -54,8 +63,7 @@ def index_id(path):
     cdef sp_index index
     cdef bytes start
     try:
-        with open(path, "rb") as file:
-            start = file.read(SP_INDEX_HEADER)
+        start = beginning(path, SP_INDEX_HEADER)
     except FileNotFoundError:
         return None
     return index.id if index_decode(start, len(start), &index) == SP_OK else None

@@ -25,13 +25,16 @@ cdef class Run:
 cdef class Index:
     """Where the blocks of a pipe are: entries by number in the order of the file, and by key."""
     cdef list runs
-    cdef uint8_t[16] hash_key
+    cdef uint8_t[16] hash_key      # of the index file, which its author chose
+    cdef uint8_t[16] own_key       # of what is in memory
     cdef readonly uint64_t count
     cdef int add(self, sp_entry *entry, const uint8_t *key) except -1
     cdef int64_t find(self, const uint8_t *key, size_t n) except -2
     cdef Run run_of(self, uint64_t number)
     cdef int entry(self, uint64_t number, sp_entry *entry) except -1
+    cdef const uint8_t *key_at(self, uint64_t number, sp_entry *entry)
     cdef bytes key(self, uint64_t number, sp_entry *entry)
     cdef int map_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame, bint checked) except -1
-    cdef int copy_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame, uint64_t data_size) except -1
-    cdef Buffer frame_body(self, uint64_t first, uint64_t slot_count, uint64_t *key_bytes)
+    cdef int copy_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame) except -1
+    cdef uint64_t listed_end(self, Mapped mapped, uint64_t offset, sp_frame *frame, uint64_t data_size) except? 0
+    cdef Buffer frame_body(self, uint64_t first, uint64_t slot_count, bytes hash_key, uint64_t *key_bytes)

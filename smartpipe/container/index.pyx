@@ -75,12 +75,34 @@ cdef class Mapped:
         PyBuffer_Release(&self.view)
 
 
+cdef Run show(Mapped mapped, uint64_t offset, sp_frame *frame):
+    """A frame as it lies in the file."""
+    cdef Run run = Run()
+    cdef uint8_t *start = <uint8_t *>mapped.view.buf + offset
+    cdef uint64_t body = sp_frame_body(frame)
+    run.mapped = mapped
+    run.c.sums = start + SP_FRAME_HEADER
+    run.c.body = run.c.sums + sp_frame_sums(body)
+    run.c.entries = run.c.body
+    run.c.slots = <uint8_t *>run.c.entries + SP_ENTRY * frame.entries + 8 * frame.dictionaries
+    run.c.keys = run.c.slots + SP_SLOT * frame.slots
+    run.c.count = frame.entries
+    run.c.slot_count = frame.slots
+    run.c.key_bytes = frame.key_bytes
+    run.checked = Buffer()
+    memset(run.checked.extend(body // SP_PAGE // 8 + 1), 0, body // SP_PAGE // 8 + 1)
+    run.c.checked = run.checked.data
+    return run
+
+
 cdef class Index:
     def __init__(self, bytes hash_key=None):
         self.runs = []
+        cdef bytes own_key = os.urandom(SP_HASH_KEY)
         if hash_key is None:
-            hash_key = os.urandom(SP_HASH_KEY)
+            hash_key = own_key
         memcpy(self.hash_key, <const uint8_t *>hash_key, SP_HASH_KEY)
+        memcpy(self.own_key, <const uint8_t *>own_key, SP_HASH_KEY)
 
     cdef int add(self, sp_entry *entry, const uint8_t *key) except -1:
         cdef Run run
@@ -89,7 +111,7 @@ cdef class Index:
             run.first = self.count
             self.runs.append(run)
         run = self.runs[-1]
-        run.add(self.hash_key, entry, key)
+        run.add(self.own_key, entry, key)
         self.count += 1
         return 0
 
@@ -106,14 +128,16 @@ cdef class Index:
         run.keys.size = run.c.key_bytes = entry.key
         self.count = count
         memset(run.c.slots, 0, SP_SLOT * run.c.slot_count)
-        insert_all(&run.c, self.hash_key)
+        insert_all(&run.c, self.own_key)
 
     cdef int64_t find(self, const uint8_t *key, size_t n) except -2:
         """The number of the block with a key, -1: there is none."""
-        cdef uint64_t hashed = siphash(self.hash_key, key, n), number = 0
+        cdef uint64_t in_file = siphash(self.hash_key, key, n), in_memory = siphash(self.own_key, key, n)
+        cdef uint64_t hashed, number = 0
         cdef Run run
         cdef int status
         for run in reversed(self.runs):
+            hashed = in_memory if run.mapped is None else in_file
             status = run_find(&run.c, hashed, key, n, &number)
             if status == SP_OK:
                 return <int64_t>(run.first + number)
@@ -141,55 +165,50 @@ cdef class Index:
         cdef Run run = self.run_of(number)
         return PyBytes_FromStringAndSize(<char *>run.c.keys + entry.key, entry.key_length)
 
+    cdef const uint8_t *key_at(self, uint64_t number, sp_entry *entry):
+        """Where the key of an entry that `entry` gave for `number` lies."""
+        return self.run_of(number).c.keys + entry.key
+
     cdef int map_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame, bint checked) except -1:
         """Take over a frame with a table as it lies in the file; with `checked` all its pages are checked first."""
-        cdef Run run = Run()
-        cdef uint8_t *start = <uint8_t *>mapped.view.buf + offset
-        cdef uint64_t body = sp_frame_body(frame)
-        run.mapped = mapped
+        cdef Run run = show(mapped, offset, frame)
         run.first = self.count
-        run.c.sums = start + SP_FRAME_HEADER
-        run.c.body = run.c.sums + sp_frame_sums(body)
-        run.c.entries = run.c.body
-        run.c.slots = <uint8_t *>run.c.entries + SP_ENTRY * frame.entries + 8 * frame.dictionaries
-        run.c.keys = run.c.slots + SP_SLOT * frame.slots
-        run.c.count = frame.entries
-        run.c.slot_count = frame.slots
-        run.c.key_bytes = frame.key_bytes
-        run.checked = Buffer()
-        memset(run.checked.extend(body // SP_PAGE // 8 + 1), 0, body // SP_PAGE // 8 + 1)
-        run.c.checked = run.checked.data
         if checked:
             check(run_check(&run.c))
         self.runs.append(run)
         self.count += frame.entries
         return 0
 
-    cdef int copy_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame, uint64_t data_size) except -1:
-        """Take over the entries of a frame whose records lie in the first data_size bytes; none where it is damaged."""
-        cdef Run run = Run()
+    cdef int copy_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame) except -1:
+        """Take over the entries of a frame; none where it is damaged."""
+        cdef Run run = show(mapped, offset, frame)
         cdef sp_entry entry
-        cdef uint64_t number, body = sp_frame_body(frame)
-        run.c.sums = <uint8_t *>mapped.view.buf + offset + SP_FRAME_HEADER
-        run.c.body = run.c.sums + sp_frame_sums(body)
-        run.c.entries = run.c.body
-        run.c.keys = run.c.entries + SP_ENTRY * frame.entries + 8 * frame.dictionaries + SP_SLOT * frame.slots
-        run.c.count = frame.entries
-        run.c.key_bytes = frame.key_bytes
-        run.checked = Buffer()
-        memset(run.checked.extend(body // SP_PAGE // 8 + 1), 0, body // SP_PAGE // 8 + 1)
-        run.c.checked = run.checked.data
+        cdef uint64_t number
         check(run_check(&run.c))
         for number in range(frame.entries):
             check(run_entry(&run.c, number, &entry))
         for number in range(frame.entries):
             check(run_entry(&run.c, number, &entry))
-            if entry.offset > data_size or entry.size > data_size - entry.offset:
-                break
             self.add(&entry, run.c.keys + entry.key)
         return 0
 
-    cdef Buffer frame_body(self, uint64_t first, uint64_t slot_count, uint64_t *key_bytes):
+    cdef uint64_t listed_end(self, Mapped mapped, uint64_t offset, sp_frame *frame, uint64_t data_size) except? 0:
+        """Where the last block of a frame ends that lies in the first data_size bytes."""
+        cdef Run run = show(mapped, offset, frame)
+        cdef sp_entry entry
+        cdef uint64_t number, end = 0
+        check(run_check(&run.c))
+        for number in range(frame.entries):
+            check(run_entry(&run.c, number, &entry))
+            if entry.offset <= data_size and entry.size <= data_size - entry.offset:
+                end = max(end, entry.offset + entry.size)
+        return end
+
+    def file_key(self):
+        """Return the key of the hash of an index file that goes on with this index."""
+        return self.hash_key[:SP_HASH_KEY]
+
+    cdef Buffer frame_body(self, uint64_t first, uint64_t slot_count, bytes hash_key, uint64_t *key_bytes):
         """The body of a frame with the entries from number `first` on, and with a table where slot_count is not 0."""
         cdef Buffer body = Buffer(), keys = Buffer()
         cdef uint64_t number, count = self.count - first
@@ -212,7 +231,7 @@ cdef class Index:
             c.count = count
             c.keys = keys.data
             c.key_bytes = keys.size
-            insert_all(&c, self.hash_key)
+            insert_all(&c, <const uint8_t *>hash_key)
         key_bytes[0] = keys.size
         body.append(keys.data, keys.size)
         while body.size % 8 != 0:

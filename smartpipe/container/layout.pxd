@@ -9,6 +9,7 @@ from smartpipe.container.source cimport Source
 # at once, without the GIL, and still lies in the processor's caches when it is looked at.
 cdef enum:
     BATCH = 512 << 10
+    MOST_BLOCKS = 4096  # of a batch, however small they are
 
 
 cdef class Batch:
@@ -33,6 +34,7 @@ cdef class Layout:
     cdef str beyond_repair         # why a damaged index could not be made anew
     cdef readonly list complaints  # what a user should know of these files
     cdef int entry(self, uint64_t number, sp_entry *entry) except -1
+    cdef bytes key(self, uint64_t number, sp_entry *entry)
     cdef int mend(self, damage) except -1
     cdef int check_named(self) except -1
     cdef int64_t find(self, const uint8_t *key, size_t n) except -2

@@ -4,6 +4,8 @@ import threading
 
 from cpython.ref cimport PyObject
 
+from smartpipe.container.source cimport is_too_large
+
 from smartpipe import errors
 from smartpipe.container.index import DamagedIndex
 
@@ -59,13 +61,20 @@ cdef class Layout:
             self.mend(damage)
             return self.index.entry(number, entry)
 
+    cdef bytes key(self, uint64_t number, sp_entry *entry):
+        """The key of an entry that `entry` gave for `number`."""
+        if is_too_large(entry.key_length, self.source.limit):
+            raise errors.BlockTooLargeError(f"a key of {entry.key_length} bytes, with a max_block_size of "
+                                            f"{self.source.limit}", path=self.source.path, offset=entry.offset)
+        return self.index.key(number, entry)
+
     cdef int mend(self, damage) except -1:
         """Make a damaged index anew, once; where that was of no use, the damage is the error of what it hits."""
         with self.lock:
             if self.beyond_repair is None:
                 try:
                     self.rebuild(damage)
-                except errors.CorruptError as error:
+                except errors.SmartPipeError as error:
                     self.beyond_repair = error.args[0]
         if self.beyond_repair is not None:
             raise errors.CorruptError(self.beyond_repair, path=self.index_path)

@@ -14,10 +14,10 @@ from smartpipe._platform import Descriptor, disk, holder, lock, open_reading
 from smartpipe.container.format1 import Format1
 from smartpipe.container.format2 import Format2
 from smartpipe.container.frames import read_frames
-from smartpipe.container.headers import CODECS, INDEX_HEADER, file_header, header_of, index_id, is_index
+from smartpipe.container.headers import CODECS, ENTRY1, INDEX_HEADER, file_header, header_of, index_id, is_index
 from smartpipe.container.index import Index
-from smartpipe.container.output import Output, Output1, Output2
-from smartpipe.container.paths import Paths, missing
+from smartpipe.container.output import Output, Output1, Output2, unpublished
+from smartpipe.container.paths import EXTENSIONS, Paths, missing
 from smartpipe.container.scan import Scan
 from smartpipe.container.source import Source
 from smartpipe.container.tally import Tally
@@ -85,6 +85,10 @@ def recognize(paths: Paths, path: str, file: Descriptor) -> Found:
     header = header_of(file, path)
     if header is not None and header[0] is not None:
         return Found(2, *header)
+    if file.size() == 0 and os.path.exists(paths.ready):
+        raise errors.FormatError("the pipe is just being replaced by another, or a writer was killed at it", path=path)
+    if header is None and is_zero(file) and is_blank(paths.index):
+        return Found(2, 0, compressed, blank=True)
     of_format2 = is_index(paths.index)
     index_size = os.path.getsize(paths.index) if os.path.exists(paths.index) else None
     if header is None:
@@ -97,6 +101,8 @@ def recognize(paths: Paths, path: str, file: Descriptor) -> Found:
         if of_format2:
             raise errors.FormatError("the index is one of format 2, but this file is not", path=path)
         return Found(1, 0, compressed)
+    if is_blank(paths.index):
+        return Found(2, 0, compressed, blank=True)
     # Empty, or cut within a header of format 2.
     if of_format2 and (index_size or 0) > INDEX_HEADER:
         raise errors.TruncatedError(
@@ -105,6 +111,28 @@ def recognize(paths: Paths, path: str, file: Descriptor) -> Found:
     if index_size and not of_format2:
         return Found(1, 0, compressed)
     return Found(1 if index_size == 0 and file.size() == 0 else 2, 0, compressed, blank=True)
+
+
+def is_zero(file: Descriptor) -> bool:
+    """Whether a file holds nothing but zeros: its bytes did not arrive before the power failed."""
+    offset = 0
+    while data := file.read_at(offset, 1 << 20):
+        if data.count(0) < len(data):
+            return False
+        offset += len(data)
+    return True
+
+
+def is_blank(index: str) -> bool:
+    """Whether an index holds nothing but zeros. 20 of them are an entry of format 1."""
+    try:
+        file = open_reading(index)
+    except FileNotFoundError:
+        return False
+    try:
+        return file.size() not in (0, ENTRY1) and is_zero(file)
+    finally:
+        file.close()
 
 
 def open_layout(paths: Paths, limit: int) -> tuple[Format1 | Format2, str]:
@@ -149,7 +177,7 @@ def read_layout(paths: Paths, path: str, file: Descriptor, found: Found, limit: 
     source = Source(path, file, found.id, limit)
     if found.format == 1:
         return Format1(source, paths.index, path.endswith(".datz"))
-    return Format2(source, paths.index, found.codec)
+    return Format2(source, paths.index, found.codec, found.blank)
 
 
 def still_named(file: Descriptor, path: str) -> bool:
@@ -184,9 +212,7 @@ def create(paths: Paths, asked: Asked) -> Output:
         file.close()
         raise errors.LockedError("another writer has the pipe open", path=data_path)
     try:
-        output = begin(paths, data_path, file, asked.format or 2)
-        if asked.syncs:
-            disk.sync_folder(paths.folder)
+        output = begin(paths, data_path, file, asked.format or 2, asked.syncs)
     except BaseException:
         file.close()
         remove([paths.index, data_path])
@@ -194,17 +220,17 @@ def create(paths: Paths, asked: Asked) -> Output:
     return output
 
 
-def begin(paths: Paths, data_path: str, file: Descriptor, format: int) -> Output:
-    """Make an empty pipe of the empty data file, with a new index."""
+def begin(paths: Paths, data_path: str, file: Descriptor, format: int, syncs: bool) -> Output:
+    """Make an empty pipe of the empty data file, with a new index. Its names are on the disk before anything else is."""
     remove([paths.index])  # not cut: a reader may have mapped it
     index_file = disk.open(paths.index, CREATE)
     if format == 1:
-        return Output1(data_path, paths.index, file, index_file, Index(), 0, 0, 0)
-    compressed = data_path.endswith(".datz")
-    output = Output2(
-        data_path, paths.index, file, index_file, int.from_bytes(os.urandom(8), "little"), compressed, Index(), Tally()
-    )
-    output.begin()
+        output: Output = Output1(data_path, paths.index, file, index_file, Index(), 0, 0, 0)
+    else:
+        id = int.from_bytes(os.urandom(8), "little")
+        output = Output2(data_path, paths.index, file, index_file, id, data_path.endswith(".datz"), Index(), Tally())
+        output.begin(syncs)
+    disk.sync_folder(paths.folder)
     return output
 
 
@@ -219,7 +245,7 @@ def append(paths: Paths, path: str, asked: Asked) -> tuple[Output, str | None]:
         if found.blank:
             size = file.size()
             disk.truncate(file, 0)
-            output = begin(paths, path, file, asked.format or found.format)
+            output = begin(paths, path, file, asked.format or found.format, asked.syncs)
             return output, f"{size} bytes of a file header" if size else None
         if found.format == 2 and found.codec not in CODECS:
             raise errors.EngineError(f"the pipe has codec {found.codec}, which this version does not know", path=path)
@@ -246,14 +272,17 @@ def append1(paths: Paths, source: Source, file: Descriptor, found: Found) -> tup
             cut.append(f"{index_size - layout.index_good} bytes of an index entry")
         if layout.torn:
             layout.cut_torn_entry()
-        data_end, raw_end, last = layout.last_whole()
-        if last is not None:
-            cut.append(f"the unfinished block {last!r}, {layout.size - data_end} bytes")
+        data_end, raw_end, unfinished = layout.last_whole()
+        if unfinished:
+            cut.append(f"the unfinished block {unfinished[-1]!r}, {max(layout.size - data_end, 0)} bytes")
+        if len(unfinished) > 1:
+            cut.append(f"{len(unfinished) - 1} unfinished blocks listed behind it")
         if cut:
-            disk.truncate(index_file, layout.index_good)
+            # First the data: what no entry lists would belong to the block before it.
             disk.truncate(file, data_end)
-            disk.sync(index_file)
             disk.sync(file)
+            disk.truncate(index_file, layout.index_good)
+            disk.sync(index_file)
     except BaseException:
         index_file.close()
         raise
@@ -267,7 +296,7 @@ def append2(paths: Paths, source: Source, file: Descriptor, found: Found) -> tup
     frames = read_frames(paths.index, source, True)
     size = frames.data_size
     flushed, flushed_to = frames.index.count, frames.tally.end
-    scan = Scan(source, frames.index, frames.tally, size, True)
+    scan = Scan(source, frames.index, frames.tally, size, True, frames.floor)
     scan.run()
     for first, last in scan.damage:
         errors.warn(
@@ -277,41 +306,32 @@ def append2(paths: Paths, source: Source, file: Descriptor, found: Found) -> tup
     if end < size:
         disk.truncate(file, end)
         disk.sync(file)
+    remove([unpublished(paths.index)])
     index_file = disk.open(paths.index, APPEND | os.O_CREAT)
     output = Output2(source.path, paths.index, file, index_file, found.id, found.codec > 0, frames.index, frames.tally)
     if frames.complaint is None and frames.whole:
         output.go_on(frames.size, frames.count, frames.loose, flushed, flushed_to, frames.closed)
     else:
-        output.rewrite_index(False)
+        output.rewrite_index(0)
     return output, f"an unfinished block, {size - end} bytes" if scan.torn else None
 
 
 def finish_replacement(paths: Paths) -> None:
-    """Finish what a writer was killed at: its new data has its name already, its new index not yet.
-
-    By a pipe of format 1, the old index is gone even before the new data has its name.
-    """
+    """Finish what a writer was killed at while its new pipe took the place of an old one."""
     try:
-        if not os.path.exists(paths.new.index):
-            return
-        if paths.new.existing():
-            finish_unnamed(paths)
-        else:
-            finish_named(paths)
+        if os.path.exists(paths.ready):
+            finish_format1(paths)
+        elif os.path.exists(paths.new.index) and not paths.new.existing():
+            finish_format2(paths)
     except FileNotFoundError:
         pass  # the writer lives, and does it itself
 
 
-def finish_named(paths: Paths) -> None:
-    """Give the new index its name, behind the new data."""
+def finish_format2(paths: Paths) -> None:
+    """Give the new index its name, behind the new data, which has its own."""
     new = paths.new
     wanted = index_id(new.index)
-    if wanted is not None:
-        fitting = [path for path in paths.existing() if (file_header(path) or (None,))[0] == wanted]
-    elif os.path.exists(paths.index):
-        return
-    else:
-        fitting = [path for path in paths.existing() if file_header(path) is None and fits(path, new.index)]
+    fitting = [path for path in paths.existing() if wanted is not None and (file_header(path) or (None,))[0] == wanted]
     if len(fitting) != 1:
         return
     file = lock_existing(fitting[0])  # a writer that lives will do it itself
@@ -324,41 +344,18 @@ def finish_named(paths: Paths) -> None:
         file.close()
 
 
-def finish_unnamed(paths: Paths) -> None:
-    """Finish a replacement of a format 1 pipe by another whose files are all there still under their first names.
-
-    That the old pipe has no index any more tells it from a new one that is not complete: the old index is removed last.
-    """
-    new = paths.new
-    without_index = not os.path.exists(paths.index) and index_id(new.index) is None
-    if not without_index or not paths.existing() or any(file_header(path) is not None for path in paths.existing()):
+def finish_format1(paths: Paths) -> None:
+    """Go through the steps of `publish_format1` again, from wherever it stopped."""
+    unnamed = paths.new.existing()
+    data = unnamed or paths.existing()
+    if len(data) != 1:
         return
-    unnamed = new.existing()
-    if len(unnamed) != 1 or not fits(unnamed[0], new.index):
-        return
-    path = unnamed[0]
-    file = lock_existing(path)
+    file = lock_existing(data[0])
     try:
-        target = paths.data_path(path.endswith(".datz"))
-        if os.path.exists(new.index):
-            disk.rename(path, target)
-            remove([other for other in paths.existing() if other != target])
-            disk.rename(new.index, paths.index)
-            disk.sync_folder(paths.folder)
+        if os.path.exists(paths.ready):
+            publish_format1(paths, unnamed[0] if unnamed else None)
     finally:
         file.close()
-
-
-def fits(path: str, index: str) -> bool:
-    """Whether a data file of format 1 is the one of an index: that its last block is whole tells."""
-    source = Source(path, open_reading(path), 0, 0xFFFFFFFF)
-    try:
-        _, _, unfinished = Format1(source, index, path.endswith(".datz"), locked=True).last_whole()
-        return unfinished is None
-    except errors.SmartPipeError:
-        return False
-    finally:
-        source.close()
 
 
 def begin_replacement(paths: Paths) -> list[Descriptor]:
@@ -371,7 +368,7 @@ def begin_replacement(paths: Paths) -> list[Descriptor]:
             unfinished = lock_existing(path)  # nobody is writing there
             disk.unlink(path)
             unfinished.close()
-        remove([paths.new.index])
+        remove([paths.new.index, unpublished(paths.new.index)])
     except BaseException:
         for guard in guards:
             guard.close()
@@ -379,21 +376,38 @@ def begin_replacement(paths: Paths) -> list[Descriptor]:
     return guards
 
 
-def publish(paths: Paths, output: Output) -> None:
-    """Put a finished new pipe in the place of the old one: at each instant there is the old or the new one."""
-    target = paths.data_path(output.compressed)
-    others = [path for path in paths.existing() if path != target]
-    if output.format == 1:
-        # Without ids nothing tells whose index it is: rather none for a moment than the wrong one.
-        remove([paths.index])
-        disk.rename(output.data_path, target)
-        remove(others)
-        disk.rename(output.index_path, paths.index)
-    else:
-        disk.rename(output.data_path, target)
-        disk.rename(output.index_path, paths.index)
+def publish(paths: Paths, data: str, index: str, format: int) -> None:
+    """Put the files of a finished new pipe in the place of the old one: at each instant there is the old or the new one."""
+    if format == 1:
+        disk.rename(index, paths.ready)
         disk.sync_folder(paths.folder)
-        remove(others)
+        publish_format1(paths, data)
+        return
+    target = paths.data_path(data.endswith(EXTENSIONS[1]))
+    others = [path for path in paths.existing() if path != target]
+    disk.rename(data, target)
+    disk.sync_folder(paths.folder)
+    disk.rename(index, paths.index)
+    disk.sync_folder(paths.folder)
+    remove(others)
+    disk.sync_folder(paths.folder)
+
+
+def publish_format1(paths: Paths, unnamed: str | None) -> None:
+    """Without ids nothing tells whose index it is: rather none for a moment than the wrong one.
+
+    That the new index has the name `ready` says that all of this has to be done. `unnamed` is the new data, None where
+    it has its name already. Each step is on the disk before the next.
+    """
+    remove([paths.index])
+    disk.sync_folder(paths.folder)
+    if unnamed is not None:
+        target = paths.data_path(unnamed.endswith(EXTENSIONS[1]))
+        remove([path for path in paths.existing() if path != target])
+        disk.sync_folder(paths.folder)
+        disk.rename(unnamed, target)
+        disk.sync_folder(paths.folder)
+    disk.rename(paths.ready, paths.index)
     disk.sync_folder(paths.folder)
 
 

@@ -1,4 +1,4 @@
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from smartpipe._codec cimport Buffer
 from smartpipe._platform cimport Descriptor
@@ -34,11 +34,14 @@ cdef class Output:
 
 cdef class Output1(Output):
     cdef uint64_t raw_size
+    cdef bint guarded              # the blocks before are on the disk, and where the last one ends perhaps not
+    cdef long rounds               # of the timer, when that was last looked at
 
 
 cdef class Output2(Output):
     cdef readonly Tally tally
     cdef readonly uint64_t id
+    cdef bytes hash_key            # of the index file
     cdef Buffer waiting            # blocks that the system does not have yet
     cdef uint64_t flushed          # entries that frames in the index file list
     cdef uint64_t flushed_to       # the data that they cover
@@ -47,6 +50,6 @@ cdef class Output2(Output):
     cdef uint64_t flush_time
     cdef bint appendable           # the index file holds good frames and nothing else
     cdef bint sealed               # and the last one says closed
-    cdef int write_frame(self, bint table, bint closed) except -1
+    cdef bint write_frame(self, bint table, uint32_t flags) except -1
     cdef int put_record(self, bytes key, Encoder2 encoder) except -1
     cdef int write_data(self, Buffer data, bytes key) except -1

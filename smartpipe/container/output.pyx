@@ -8,14 +8,15 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport UINT32_MAX, uint32_t
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_ENTRY, SP_FILE_HEADER, SP_METADATA, SP_NONE, SP_ZLIB, Buffer, file_encode, record_encode, sp_entry,
-    sp_entry1_offsets, sp_file, sp_lead_size, sp_record, sp_store32,
+    SP_BLOCK, SP_ENTRY, SP_FILE_HEADER, SP_FRAME_CLOSED, SP_FRAME_ENDED, SP_HASH_KEY, SP_METADATA, SP_NONE, SP_ZLIB,
+    Buffer, file_encode, record_encode, sp_entry, sp_entry1_offsets, sp_file, sp_lead_size, sp_record, sp_store32,
 )
 from smartpipe.container.frames cimport frame_bytes, header_bytes
 
 from smartpipe import errors
 from smartpipe._platform import disk
 from smartpipe.container.durability import Grouped, Timer
+from smartpipe.container.index import DamagedIndex
 
 cdef extern from "Python.h":
     int PyBUF_READ
@@ -29,17 +30,27 @@ cdef uint64_t MOST_FRAMES = 16
 cdef uint64_t WAITING = 1 << 20
 
 
+def unpublished(index_path):
+    """Return where an index is written that takes the place of another."""
+    return index_path + ".tmp"
+
+
 cdef object view(Buffer buffer):
     return PyMemoryView_FromMemory(<char *>buffer.data, <Py_ssize_t>buffer.size, PyBUF_READ)
 
 
 cdef class Output:
+    def __cinit__(self):
+        self.syncs = True
+
     def release(self):
         """Close the files, and with the data file give the lock back."""
-        if self.timer is not None:
-            self.timer.stop()
-        self.index_file.close()
-        self.data.close()
+        try:
+            if self.timer is not None:
+                self.timer.stop()
+        finally:
+            self.index_file.close()
+            self.data.close()
 
     cdef int check_usable(self) except -1:
         if self.data.number < 0:
@@ -153,6 +164,7 @@ cdef class Output1(Output):
         self.index_file = index_file
         self.index = index
         self.size = self.written = self.synced = size
+        self.guarded = size > 0 or index_size > 0
         self.index_size = index_size
         self.raw_size = raw_size
 
@@ -161,12 +173,13 @@ cdef class Output1(Output):
         return [self.index_file, self.data]
 
     def cut(self):
-        whole = Output.cut(self)
+        if not Output.cut(self):
+            return False  # the entry stays too: what no entry lists would belong to the block before it
         try:
             disk.truncate(self.index_file, self.index_size)
         except OSError:
             return False
-        return whole
+        return True
 
     cdef int put(self, bytes key, Encoder encoder) except -1:
         cdef Buffer line = Buffer()
@@ -177,6 +190,7 @@ cdef class Output1(Output):
         sp_entry1_offsets(line.extend(16), self.size, self.raw_size)
         try:
             disk.write(self.index_file, view(line))
+            self.guard()
             disk.write(self.data, view(encoder.out))
         except BaseException as error:
             raise self.broken(error, key) from error
@@ -195,6 +209,23 @@ cdef class Output1(Output):
 
     def flush(self):
         """Nothing waits: every block was handed to the system."""
+
+    def guard(self):
+        """Before anything lies behind blocks that are on the disk, where they end has to be there too."""
+        if self.timer is not None and self.timer.rounds != self.rounds:
+            self.rounds = self.timer.rounds
+            self.guarded = True
+        if self.guarded:
+            try:
+                disk.sync(self.index_file)
+            except OSError:
+                self.unsyncable = True
+                raise
+            self.guarded = False
+
+    def sync_blocks(self):
+        Output.sync_blocks(self)
+        self.guarded = True
 
     def sync(self):
         self.sync_blocks()
@@ -218,6 +249,7 @@ cdef class Output2(Output):
         self.index_file = index_file
         self.id = id
         self.index = index
+        self.hash_key = self.index.file_key()
         self.tally = tally
         self.size = self.written = self.synced = self.tally.end
         self.waiting = Buffer()
@@ -228,15 +260,20 @@ cdef class Output2(Output):
         # The index is a cache, which no block needs.
         return [self.data]
 
-    def begin(self):
-        """Write the header of the data file, and the index file with its header."""
+    def begin(self, syncs):
+        """Write the header of the data file, and the index file with its header.
+
+        The first is on the disk before the second is written: without it nothing tells what records the file has.
+        """
         cdef sp_file header
         cdef Buffer out = Buffer()
         header.id = self.id
         header.codec = SP_ZLIB if self.compressed else SP_NONE
         file_encode(&header, out.extend(SP_FILE_HEADER))
         disk.write(self.data, view(out))
-        out = header_bytes(self.id, self.index)
+        if syncs:
+            disk.sync(self.data)
+        out = header_bytes(self.id, self.hash_key)
         disk.write(self.index_file, view(out))
         self.index_size = out.size
         self.appendable = True
@@ -269,7 +306,7 @@ cdef class Output2(Output):
         self.index.add(&entry, <const uint8_t *>PyBytes_AS_STRING(key))
         if (self.index.count - self.flushed >= FRAME_ENTRIES
                 or <uint64_t>time.monotonic_ns() - self.flush_time >= FRAME_TIME):
-            self.write_frame(False, False)
+            self.write_frame(False, 0)
         return 0
 
     def put_metadata(self, Encoder2 encoder):
@@ -322,34 +359,34 @@ cdef class Output2(Output):
         self.index.cut(count)
         self.waiting.size = 0
 
-    cdef int write_frame(self, bint table, bint closed) except -1:
+    cdef bint write_frame(self, bint table, uint32_t flags) except -1:
         """List in the index file what it does not list yet. A failure is no loss: the data has it all."""
         cdef Buffer out
         self.hand_over()
         self.flush_time = time.monotonic_ns()
         if not self.appendable:
-            return 0
-        out = frame_bytes(self.id, self.index, self.tally, self.flushed, self.flushed_to, self.index_size, table,
-                          closed)
+            return False
         try:
+            out = frame_bytes(self.id, self.index, self.tally, self.flushed, self.flushed_to, self.index_size, table,
+                              flags, self.hash_key)
             disk.write(self.index_file, view(out))
-        except OSError:
+        except (OSError, DamagedIndex):
             self.appendable = False  # made anew on close
-            return 0
+            return False
         if not table:
             self.loose += self.index.count - self.flushed
         self.index_size += out.size
         self.frames += 1
         self.flushed = self.index.count
         self.flushed_to = self.tally.end
-        self.sealed = closed
-        return 0
+        self.sealed = flags & SP_FRAME_CLOSED
+        return True
 
     def flush(self):
         """Let the system have every block, and the index list it."""
         self.hand_over()
         if self.tally.end > self.flushed_to:
-            self.write_frame(False, False)
+            self.write_frame(False, 0)
 
     def sync_blocks(self):
         Output.sync_blocks(self)
@@ -367,21 +404,22 @@ cdef class Output2(Output):
             self.sync_blocks()
         else:
             self.hand_over()
+        flags = SP_FRAME_CLOSED if self.syncs else SP_FRAME_ENDED
         try:
-            if self.loose <= MOST_LOOSE and self.frames < MOST_FRAMES:
-                self.write_frame(True, True)
-            if not self.sealed:
-                self.rewrite_index(True)
-            elif self.syncs:
-                disk.sync(self.index_file)
+            if self.loose <= MOST_LOOSE and self.frames < MOST_FRAMES and self.write_frame(True, flags):
+                if self.syncs:
+                    disk.sync(self.index_file)
+            else:
+                self.rewrite_index(flags)
         except OSError as error:
             raise self.fail(error, "the index could not be written; the data is whole") from error
 
-    def rewrite_index(self, closed):
+    def rewrite_index(self, uint32_t flags):
         """Make the index anew as one frame, and rename it over the old one."""
-        cdef Buffer header = header_bytes(self.id, self.index), frame
-        path = self.index_path + ".tmp"
-        frame = frame_bytes(self.id, self.index, self.tally, 0, SP_FILE_HEADER, header.size, True, closed)
+        cdef bytes hash_key = os.urandom(SP_HASH_KEY)
+        cdef Buffer header = header_bytes(self.id, hash_key), frame
+        path = unpublished(self.index_path)
+        frame = frame_bytes(self.id, self.index, self.tally, 0, SP_FILE_HEADER, header.size, True, flags, hash_key)
         file = disk.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC)
         try:
             disk.write(file, view(header))
@@ -396,10 +434,11 @@ cdef class Output2(Output):
             raise
         self.index_file.close()
         self.index_file = file
+        self.hash_key = hash_key
         self.index_size = header.size + frame.size
         self.frames = 1
         self.loose = 0
         self.flushed = self.index.count
         self.flushed_to = self.tally.end
         self.appendable = True
-        self.sealed = closed
+        self.sealed = flags & SP_FRAME_CLOSED

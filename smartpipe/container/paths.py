@@ -39,6 +39,11 @@ class Paths:
         return Paths(self.prefix + ".new", None)
 
     @property
+    def ready(self) -> str:
+        """What the index of a new pipe of format 1 is called while the pipe takes the place of this one."""
+        return self.new.index + ".ready"
+
+    @property
     def folder(self) -> str:
         return os.path.dirname(self.prefix) or "."
 

@@ -238,7 +238,7 @@ cdef class Reader:
         while number < self.stop:
             self.check_open()
             self.layout.entry(number, &entry)
-            yield self.layout.index.key(number, &entry)
+            yield self.layout.key(number, &entry)
             number += 1
 
     def items(self, select=None, start=None, on_error="raise"):
@@ -339,7 +339,7 @@ cdef class Reader:
         while number < self.stop:
             self.check_open()
             self.layout.entry(number, &entry)
-            key = self.layout.index.key(number, &entry)
+            key = self.layout.key(number, &entry)
             if self.format == 2:
                 yield Entry(key, number - self.first, entry.offset, entry.size, entry.raw, entry.pairs, entry.stamp)
             else:
@@ -396,7 +396,7 @@ cdef class Reader:
         if self.cursor >= self.stop:
             return None
         self.layout.entry(self.cursor, &entry)
-        return self.layout.index.key(self.cursor, &entry)
+        return self.layout.key(self.cursor, &entry)
 
     def pull_block(self, key=None):
         """Iterate over the pairs of the next block, or of the one with a key; the next is then the one behind it.

@@ -3,10 +3,11 @@ from typing_extensions import disjoint_base
 from smartpipe.container.index import Index
 from smartpipe.container.source import Source
 from smartpipe.container.tally import Tally
+from smartpipe.container.walk import Walk
 
 @disjoint_base
-class Scan:
-    def __init__(self, source: Source, index: Index, tally: Tally, size: int, check: bool) -> None: ...
+class Scan(Walk):
+    def __init__(self, source: Source, index: Index, tally: Tally, size: int, check: bool, floor: int = 0) -> None: ...
     @property
     def damage(self) -> list[tuple[int, int]]: ...
     @property

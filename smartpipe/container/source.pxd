@@ -24,6 +24,9 @@ cdef struct Task:
     int status
 
 
+cdef bint is_too_large(uint64_t n, uint64_t limit) noexcept
+
+
 cdef class Source:
     """An open data file, what was read from it, and the streams that inflate it."""
     cdef readonly str path         # as the user named it
@@ -38,5 +41,6 @@ cdef class Source:
     cdef list inflaters
     cdef int read_into(self, uint64_t offset, size_t n, uint8_t *to, bytes block) except -1
     cdef size_t read_some(self, uint64_t offset, size_t n, uint8_t *to) except? 0
+    cdef object too_large(self, uint64_t stored, bytes block, uint64_t offset)
     cdef int run(self, Task *tasks, size_t count) except -1
     cdef object failure(self, int status, str what, bytes block, uint64_t offset)

@@ -6,13 +6,23 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport INT64_MAX
 
 from smartpipe._codec cimport (
-    SP_CHECKSUM, SP_CODEC, SP_FLAGS, SP_KIND, SP_MEMORY, SP_OK, SP_RESERVED, SP_SIZES, SP_TOO_LARGE, SP_TRAILING,
+    SP_CHECKSUM, SP_CODEC, SP_FLAGS, SP_KIND, SP_MEMORY, SP_OK, SP_RESERVED, SP_SIZES, SP_TRAILING,
     SP_TRUNCATED, crc32, words,
 )
 from smartpipe._platform cimport int64_t, read_at
 
 from smartpipe import errors
 from smartpipe._platform import holder
+
+
+# What headers, directories and streams that did not shrink may take besides the raw bytes of a block, and a 64th of it.
+cdef uint64_t MARGIN = 64 << 10
+
+
+cdef bint is_too_large(uint64_t n, uint64_t limit) noexcept:
+    """Whether so many bytes are no key, and so many stored ones no block, where max_block_size is `limit`: nobody reads
+    them to find out."""
+    return n > limit + (limit >> 6) + MARGIN
 
 
 cdef class Source:
@@ -99,6 +109,10 @@ cdef class Source:
                                         offset=offset)
         return 0
 
+    cdef object too_large(self, uint64_t stored, bytes block, uint64_t offset):
+        return errors.BlockTooLargeError(f"{stored} stored bytes, with a max_block_size of {self.limit}",
+                                         path=self.path, block=block, offset=offset)
+
     cdef int run(self, Task *tasks, size_t count) except -1:
         """Check and inflate segments without the GIL, leaving a status in each."""
         cdef Inflater inflater
@@ -126,8 +140,6 @@ cdef class Source:
             return MemoryError()
         if status == SP_TRUNCATED:
             kind = errors.TruncatedError
-        elif status == SP_TOO_LARGE:
-            kind = errors.BlockTooLargeError
         elif status == SP_CODEC:
             kind = errors.EngineError
         elif status in (SP_KIND, SP_FLAGS, SP_RESERVED):

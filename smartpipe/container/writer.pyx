@@ -10,6 +10,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from smartpipe.container.block cimport as_bytes
 from smartpipe.container.encoder cimport Encoder, Encoder1, Encoder2
 from smartpipe.container.output cimport Output, Output2
+from smartpipe.container.source cimport is_too_large
 
 from smartpipe import errors
 from smartpipe.container import opening
@@ -211,6 +212,9 @@ cdef class Writer:
 
     cdef int claim(self, bytes block) except -1:
         """Reserve a block key; DuplicateKeyError where the pipe has it, or a block under it is being put together."""
+        if is_too_large(PyBytes_GET_SIZE(block), self.limit):
+            raise errors.BlockTooLargeError(f"a key of {len(block)} bytes, with a max_block_size of {self.limit}",
+                                            path=self.data_path, block=block)
         with self.lock:
             self.check_open()
             self.output.check_usable()
@@ -272,7 +276,7 @@ cdef class Writer:
                 self._finish_current()
                 self.output.seal()
                 if self.replacing:
-                    opening.publish(self.paths, self.output)
+                    opening.publish(self.paths, self.output.data_path, self.output.index_path, self.output.format)
             except OSError as error:
                 if isinstance(error, errors.SmartPipeError):
                     raise

@@ -46,7 +46,8 @@ def test_ls_of_one_block(run, pipe):
 def test_ls_long(run, pipe):
     with smartpipe.open(pipe) as reader:
         entries = list(reader.entries())
-    lines = run("ls", pipe, "--long", "--top").lines
+    heads, *lines = run("ls", pipe, "--long", "--top").lines
+    assert heads.split() == ["number", "stored", "raw", "pairs", "written", "block"]
     assert len(lines) == 3
     for entry, line in zip(entries, lines, strict=True):
         number, stored, raw, pairs, day, time, *key = line.split()
@@ -54,14 +55,15 @@ def test_ls_long(run, pipe):
         assert key[0].encode()[:3] in (b"htt", b"caf", b"\\x0")
         assert day.startswith("20") and time.endswith("+00:00")
     assert [line for line in run("ls", pipe, "-l").lines if line in lines] == lines
-    assert len(run("ls", pipe, "--long").lines) == 3 + 7
+    assert heads.index("block") == lines[0].index("https://a")
+    assert len(run("ls", pipe, "--long").lines) == 1 + 3 + 7
 
 
 def test_ls_long_of_format_1_says_what_is_not_known(run, tmp_path):
     with smartpipe.open(tmp_path / "old", "w", format=1, compress=True) as writer:
         writer.write(b"a", {b"k": b"v" * 100})
         writer.write(b"b", {b"k": b"v"})
-    first, last = run("ls", tmp_path / "old", "--long", "--top").lines
+    _, first, last = run("ls", tmp_path / "old", "--long", "--top").lines
     assert first.split()[2:] == ["109", "-", "-", "a"]
     assert last.split()[2:] == ["-", "-", "-", "b"]
     assert json_lines(run("ls", tmp_path / "old", "--long", "--top", "--json"))[1]["raw_bytes"] is None

@@ -578,13 +578,14 @@ def test_a_flipped_bit_of_an_index_of_format_1(kind: Kind, scratch: str) -> None
 def test_an_index_of_format_1_out_of_order(kind: Kind, scratch: str) -> None:
     plant(scratch, SMALL, kind)
     listed = index(scratch).read_bytes()
-    first = 20 + len(SMALL[0][0])
-    index(scratch).write_bytes(listed[first:] + listed[:first])
+    last = 20 + len(SMALL[3][0])
+    third = 20 + len(SMALL[2][0])
+    index(scratch).write_bytes(listed[: -last - third] + listed[-last:] + listed[-last - third : -last])
     with pytest.raises(smartpipe.CorruptError) as caught:
         smartpipe.open(scratch)
     assert caught.value.path == str(index(scratch))
-    assert caught.value.block == b"first"
-    assert caught.value.offset == len(listed) - first
+    assert caught.value.block == b"third"
+    assert caught.value.offset == len(listed) - third
 
 
 @every_kind_of_format1

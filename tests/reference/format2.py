@@ -28,6 +28,7 @@ U64 = struct.Struct("<Q")
 PAGE = 4096
 SLOT_NUMBER = 2**48 - 1
 CLOSED = 1
+ENDED = 2
 NONE, ZLIB = 0, 1
 BLOCK, METADATA = 0, 2
 SKIPPABLE = 128  # kinds from here on may be skipped by a reader that does not know them
@@ -284,6 +285,7 @@ class Index:
     hash_key: bytes
     frames: list[Frame]
     end: int  # the data from here on must be scanned
+    ahead: list[Frame]  # that reach beyond the data
 
 
 def read_index(index: bytes, data: bytes, file_id: int | None) -> Index | None:
@@ -299,23 +301,21 @@ def read_index(index: bytes, data: bytes, file_id: int | None) -> Index | None:
     if file_id is not None and index_id != file_id:
         return None
     frames: list[Frame] = []
+    ahead: list[Frame] = []
     at = INDEX_HEADER.size
-    end = FILE_HEADER.size
+    reached = FILE_HEADER.size
     while frame_and_size := _read_frame(index, at, index_id):
         frame, size = frame_and_size
-        if frame.start != (frames[-1].to if frames else FILE_HEADER.size):
+        if frame.start != reached:
             break
-        if frame.to > len(data):
-            if frame.closed or len(data) < frame.synced:
-                raise Truncated(f"{len(data)} bytes of data, the index lists {frame.to}")
-            end = max([end, *(entry.end for entry in frame.entries if entry.end <= len(data))])
-        else:
-            end = frame.to
-        frames.append(frame)
+        if frame.to > len(data) and (frame.closed or len(data) < frame.synced):
+            raise Truncated(f"{len(data)} bytes of data, the index lists {frame.to}")
+        (frames if frame.to <= len(data) else ahead).append(frame)
+        reached = frame.to
         at += size
-    if _is_another_history(data, [frame for frame in frames if frame.to <= len(data)], index_id):
+    if _is_another_history(data, frames, index_id):
         return None
-    return Index(hash_key, frames, end)
+    return Index(hash_key, frames, frames[-1].to if frames else FILE_HEADER.size, ahead)
 
 
 def _read_frame(index: bytes, at: int, file_id: int) -> tuple[Frame, int] | None:
@@ -327,7 +327,7 @@ def _read_frame(index: bytes, at: int, file_id: int) -> tuple[Frame, int] | None
     blocks, pairs, raw, stamp, metadata, d, last, flags, sums_crc, zeros = fields[9:]
     if magic != FRAME_MAGIC or crc != bound_crc(file_id, at, index[at + 8 : at + FRAME_HEADER.size]):
         return None
-    if flags & ~CLOSED or any(zeros) or (s and s <= e) or to < start:
+    if flags & ~(CLOSED | ENDED) or any(zeros) or (s and s <= e) or to < start:
         return None
     content = ENTRY.size * e + 8 * d + 8 * s + k
     body_size = -(-content // 8) * 8
@@ -386,7 +386,7 @@ def _is_another_history(data: bytes, frames: list[Frame], file_id: int) -> bool:
     for frame in frames:
         known += [entry.offset for entry in frame.entries] + frame.dictionaries
     if not max(known):
-        return frames[-1].to > FILE_HEADER.size
+        return frames[-1].last_crc != 0
     record = read_record_header(data, max(known), file_id)
     return record is not None and record.crc != frames[-1].last_crc
 
@@ -397,7 +397,7 @@ def find_in_frame(frame: Frame, hash_key: bytes, key: bytes) -> Entry | None:
         return next((entry for entry in reversed(frame.entries) if entry.key == key), None)
     hashed = siphash13(hash_key, key)
     first = hashed * len(frame.slots) >> 64
-    for step in range(len(frame.slots)):
+    for step in range(min(len(frame.slots), 4096)):
         slot = frame.slots[(first + step) % len(frame.slots)]
         if not slot:
             return None
@@ -513,7 +513,7 @@ def findings(data: bytes, index: bytes | None = None) -> list[Finding]:
     """
     header = read_file_header(data)
     listed = read_index(index, data, header.file_id) if index is not None else None
-    frames = listed.frames if listed else []
+    frames = [*listed.frames, *listed.ahead] if listed else []
     found = scan(data, header.file_id)
     bad, good_end = [], FILE_HEADER.size
     for record in found.records:

@@ -10,13 +10,15 @@ A row is a module with
   counts as a crash;
 - `setup()`, where there is something to prepare once, before the processes are forked.
 
-A case that ends its process, or takes longer than HANG seconds, is a crash too.
+A case that ends its process, or takes longer than HANG seconds, is a crash too. What a process finds is written to a
+file at once, so that it is known also when the process ends.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -34,6 +36,7 @@ from typing import Any, NoReturn, Protocol
 HANG = 120
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 MOST_FAILURES = 20  # of one process, which then stops
+REPORT = "report-of-the-worker"
 
 
 class Lost(AssertionError):
@@ -78,146 +81,180 @@ class Figures:
 
     @property
     def good(self) -> bool:
-        return not (self.lost or self.wrong or self.crashes)
+        return not (self.lost or self.wrong or self.crashes or self.failures)
 
 
 def run(row: Any, cases: int, *, seconds: float | None = None, seed: int = 1, jobs: int | None = None) -> Figures:
     """Make so many cases of a row, fewer where the seconds are over before."""
-    jobs = max(1, min(cases, jobs or os.cpu_count() or 1))
-    figures = Figures(row.NAME, row.UNIT, goal=cases, seed=seed)
     if hasattr(row, "setup"):
         row.setup()
     begin = time.monotonic()
     deadline = None if seconds is None else begin + seconds
-    # What each process has done: the number of its case, and how many it has finished.
-    progress = RawArray("q", 2 * jobs)
-    workers = [_start(row, worker, cases, jobs, deadline, seed, progress) for worker in range(jobs)]
-    try:
-        while workers:
-            _collect(figures, workers.pop(0), row, cases, jobs, deadline, seed, progress, workers)
-    finally:
-        for worker in workers:
-            os.kill(worker.pid, signal.SIGKILL)
-            os.waitpid(worker.pid, 0)
-    figures.cases = sum(progress[2 * worker + 1] for worker in range(jobs))
+    made = _Run(row, cases, max(1, min(cases, jobs or os.cpu_count() or 1)), deadline, seed)
+    made.wait()
+    figures = made.figures
     figures.seconds = time.monotonic() - begin
     return figures
 
 
+def scale() -> float:
+    """What part of a row's QUICK the tests make: TORTURE_SCALE, for slow builds."""
+    return float(os.environ.get("TORTURE_SCALE", "1"))
+
+
 def quick(row: Any, cases: int | None = None, seed: int = 1) -> None:
     """Make the cases that the tests make; the first failure is raised."""
-    figures = run(row, cases or row.QUICK, seed=seed)
+    figures = run(row, cases or max(1, int(row.QUICK * scale())), seed=seed)
     assert figures.good, "\n\n".join(figures.failures)
     assert figures.cases == figures.goal
 
 
-@dataclass
+class _Run:
+    """The cases of one row, and the processes that make them. Worker i of n makes the cases i, i + n, i + 2n, …"""
+
+    def __init__(self, row: Any, cases: int, jobs: int, deadline: float | None, seed: int) -> None:
+        self.row, self.cases, self.jobs, self.deadline, self.seed = row, cases, jobs, deadline, seed
+        self.figures = Figures(row.NAME, row.UNIT, goal=cases, seed=seed)
+        # What each worker is at: the number of its case, and how many it has finished.
+        self.current = RawArray("q", jobs)
+        self.finished = RawArray("q", jobs)
+
+    def wait(self) -> None:
+        """Start the workers, and collect what they find."""
+        workers = [_Worker(self, number, number) for number in range(self.jobs)]
+        try:
+            while workers:
+                for worker in list(workers):
+                    if worker.ended():
+                        workers.remove(worker)
+                        workers += self.collect(worker)
+                time.sleep(0.01)
+        finally:
+            for worker in workers:
+                worker.kill()
+        self.figures.cases = sum(self.finished)
+
+    def collect(self, worker: _Worker) -> list[_Worker]:
+        """Take in what a worker that ended has found; gives one that goes on, where it died in the middle."""
+        complete = worker.collect(self.figures)
+        if complete:
+            return []
+        number = self.current[worker.number]
+        self.finished[worker.number] += 1
+        self.figures.crashes += 1
+        self.figures.failures.append(f"{self.place(number)}: the process ended with {worker.end()}")
+        if self.figures.crashes >= MOST_FAILURES:
+            return []
+        return [_Worker(self, worker.number, number + self.jobs)]
+
+    def place(self, number: int) -> str:
+        return f"{self.row.NAME}, case {number}, seed {self.seed}"
+
+
 class _Worker:
-    pid: int
-    number: int
-    report: int  # the descriptor that its report is read from
-    folder: str
+    """A forked process that makes cases of a run, in a folder of its own."""
 
+    def __init__(self, run: _Run, number: int, first: int) -> None:
+        self.run, self.number = run, number
+        self.folder = Path(tempfile.mkdtemp(prefix="torture-", dir=MEMORY))
+        self.status: int | None = None
+        self.hung = False
+        self.seen = (-1, -1)
+        self.since = time.monotonic()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of forking where there are threads
+            self.pid = os.fork()
+        if self.pid == 0:
+            self.work(range(first, run.cases, run.jobs))
 
-def _start(
-    row: Any,
-    worker: int,
-    cases: int,
-    jobs: int,
-    deadline: float | None,
-    seed: int,
-    progress: Any,
-    first: int | None = None,
-) -> _Worker:
-    folder = tempfile.mkdtemp(prefix="torture-", dir=MEMORY)
-    receiver, sender = os.pipe()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of forking where there are threads
-        pid = os.fork()
-    if pid > 0:
-        os.close(sender)
-        return _Worker(pid, worker, receiver, folder)
-    os.close(receiver)
-    _work(row, range(worker if first is None else first, cases, jobs), worker, deadline, seed, progress, folder, sender)
+    # In the parent
 
+    def ended(self) -> bool:
+        """Whether the process has ended. One that hangs where no signal interrupts it is killed."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid != 0:
+            self.status = status
+            return True
+        seen = self.run.current[self.number], self.run.finished[self.number]
+        if seen != self.seen:
+            self.seen, self.since = seen, time.monotonic()
+        elif time.monotonic() - self.since > 2 * HANG:
+            self.hung = True
+            os.kill(self.pid, signal.SIGKILL)
+        return False
 
-def _work(
-    row: Any, numbers: range, worker: int, deadline: float | None, seed: int, progress: Any, folder: str, sender: int
-) -> NoReturn:
-    report: dict[str, Any] = {"lost": 0, "wrong": 0, "crashes": 0, "failures": []}
-    code = 0
-    try:
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def collect(self, figures: Figures) -> bool:
+        """Add what it found to the figures; False where it died before it came to its end."""
+        report = self.folder / REPORT
+        complete = False
+        for line in report.read_text().splitlines() if report.exists() else ():
+            kind, value = json.loads(line)
+            if kind == "peak":
+                figures.peak = max(figures.peak, value)
+                complete = True
+            else:
+                setattr(figures, kind, getattr(figures, kind) + 1)
+                figures.failures.append(value)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return complete
+
+    def end(self) -> str:
+        assert self.status is not None
+        if self.hung:
+            return f"no end after {2 * HANG} seconds"
+        if os.WIFSIGNALED(self.status):
+            return signal.Signals(os.WTERMSIG(self.status)).name
+        return f"exit code {os.WEXITSTATUS(self.status)}"
+
+    # In the child
+
+    def work(self, numbers: range) -> NoReturn:
+        try:
+            self.report = os.open(self.folder / REPORT, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
+            self.make(numbers)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            self.tell("peak", peak if sys.platform == "darwin" else peak * 1024)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+
+    def tell(self, kind: str, value: object) -> None:
+        # With one call, so that a process that dies does not leave half a line.
+        os.write(self.report, json.dumps((kind, value)).encode() + b"\n")
+
+    def make(self, numbers: range) -> None:
+        run, worker = self.run, self.number
         signal.signal(signal.SIGALRM, _hang)
+        failures = 0
         for number in numbers:
-            if deadline is not None and time.monotonic() > deadline:
+            if run.deadline is not None and time.monotonic() > run.deadline:
                 break
-            progress[2 * worker] = number
-            place = Path(folder, "case")
+            run.current[worker] = number
+            place = self.folder / "case"
             place.mkdir()
             signal.alarm(HANG)
             try:
-                row.case(number, Random(f"{row.NAME}:{seed}:{number}"), place)
+                run.row.case(number, Random(f"{run.row.NAME}:{run.seed}:{number}"), place)
             except BaseException as error:
+                signal.alarm(0)
                 kind = "lost" if isinstance(error, Lost) else "wrong" if isinstance(error, Wrong) else "crashes"
-                report[kind] += 1
-                report["failures"].append(f"{row.NAME}, case {number}, seed {seed}:\n{traceback.format_exc()}")
-                if len(report["failures"]) >= MOST_FAILURES or isinstance(error, KeyboardInterrupt):
+                self.tell(kind, f"{run.place(number)}:\n{traceback.format_exc()}")
+                failures += 1
+                if failures >= MOST_FAILURES or isinstance(error, KeyboardInterrupt):
                     break
             finally:
                 signal.alarm(0)
-            progress[2 * worker + 1] += 1
+            run.finished[worker] += 1
             shutil.rmtree(place)
-    except BaseException:
-        report["crashes"] += 1
-        report["failures"].append(traceback.format_exc())
-        code = 1
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    report["peak"] = peak if sys.platform == "darwin" else peak * 1024
-    with os.fdopen(sender, "w") as stream:
-        json.dump(report, stream)
-    os._exit(code)
 
 
 def _hang(number: int, frame: FrameType | None) -> NoReturn:
     raise Hang(f"no end after {HANG} seconds")
-
-
-def _collect(
-    figures: Figures,
-    worker: _Worker,
-    row: Any,
-    cases: int,
-    jobs: int,
-    deadline: float | None,
-    seed: int,
-    progress: Any,
-    workers: list[_Worker],
-) -> None:
-    with os.fdopen(worker.report) as stream:
-        text = stream.read()
-    _, status = os.waitpid(worker.pid, 0)
-    shutil.rmtree(worker.folder, ignore_errors=True)
-    if text:
-        report = json.loads(text)
-        figures.lost += report["lost"]
-        figures.wrong += report["wrong"]
-        figures.crashes += report["crashes"]
-        figures.failures += report["failures"]
-        figures.peak = max(figures.peak, report["peak"])
-        return
-    number = progress[2 * worker.number]
-    figures.crashes += 1
-    figures.failures.append(f"{row.NAME}, case {number}, seed {seed}: the process ended with {_ended(status)}")
-    if figures.crashes < MOST_FAILURES:
-        progress[2 * worker.number + 1] += 1
-        workers.append(_start(row, worker.number, cases, jobs, deadline, seed, progress, number + jobs))
-
-
-def _ended(status: int) -> str:
-    if os.WIFSIGNALED(status):
-        return signal.Signals(os.WTERMSIG(status)).name
-    return f"exit code {os.WEXITSTATUS(status)}"

@@ -1,24 +1,31 @@
 """A disk that is full: a clear error, everything before it readable, and no further work.
 
-A small tmpfs that is really full where root may mount one; otherwise a limit of the system on the size of a file,
-which refuses in the same way.
+A tmpfs of 1 MiB that is really full where root may mount one, or this user in a namespace of its own; otherwise a limit
+of the system on the size of a file, which refuses in the same way.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from container.pipes import PAGES, SMALL, Blocks, Kind, every_kind, files, index, plant, read, warned
+from container.process import run
 
 import smartpipe
 
-from .pipes import PAGES, SMALL, Blocks, Kind, every_kind, files, index, plant, read, warned
-from .process import run
+from .scenes import DURABILITIES
+
+every_durability = pytest.mark.parametrize("durability", DURABILITIES)
+# That a later block fails is known only then: what waits in the process is written by a flush.
+every_durability_that_does_not_wait = pytest.mark.parametrize("durability", [d for d in DURABILITIES if d != "none"])
 
 CONTENT = b"".join(b"%d," % (number * number) for number in range(400))
 
@@ -34,7 +41,7 @@ class Disk:
     def __init__(self, folder: Path) -> None:
         self.prefix = str(folder / "pipe")
         self.filler = folder / "filler"
-        self.filler.write_bytes(bytes(40_000))
+        self.filler.write_bytes(bytes(400_000))
 
     def fill(self) -> None:
         """Take all the room that is left."""
@@ -55,7 +62,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=400k", "smartpipe", folder], check=False, capture_output=True
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "smartpipe", folder], check=False, capture_output=True
     )
     if mounted.returncode != 0:
         pytest.skip("no disk can be mounted here; test_a_limit_on_the_size_of_a_file shows the same")
@@ -78,8 +85,9 @@ def write_until_full(pipe: smartpipe.Writer) -> tuple[Blocks, smartpipe.StorageE
 
 
 @every_kind
-def test_a_new_pipe_on_a_disk_that_becomes_full(kind: Kind, disk: Disk) -> None:
-    pipe = smartpipe.open(disk.prefix, "w", **kind.options)
+@every_durability_that_does_not_wait
+def test_a_new_pipe_on_a_disk_that_becomes_full(kind: Kind, durability: str, disk: Disk) -> None:
+    pipe = smartpipe.open(disk.prefix, "w", **kind.options, durability=DURABILITIES[durability])
     written, error = write_until_full(pipe)
     assert len(written) > 20
     assert isinstance(error, OSError)
@@ -103,6 +111,35 @@ def test_a_new_pipe_on_a_disk_that_becomes_full(kind: Kind, disk: Disk) -> None:
             assert len(again) == len(written)
             again.write(b"new", {b"k": b"v"})
         assert read(disk.prefix) == [*written, (b"new", [(b"k", b"v")])]
+
+
+@every_kind
+@pytest.mark.parametrize("flushed", [1, 7, 1000])
+def test_blocks_that_wait_in_the_process_when_the_disk_becomes_full(kind: Kind, flushed: int, disk: Disk) -> None:
+    pipe = smartpipe.open(disk.prefix, "w", **kind.options, durability="none")
+    written: Blocks = []
+    acknowledged = 0
+    with pytest.raises(smartpipe.StorageError) as caught:
+        while True:
+            pipe.write(*(block := block_of(len(written))))
+            written.append(block)
+            if len(written) % flushed == 0:
+                pipe.flush()
+                acknowledged = len(written)
+    assert caught.value.errno == errno.ENOSPC
+    for call in (lambda: pipe.write(b"x", {}), lambda: pipe.block(b"x"), pipe.flush, pipe.sync):
+        with pytest.raises(smartpipe.StorageError):
+            call()
+    count = len(pipe)
+    with warned():
+        pipe.close()
+        found = read(disk.prefix)
+        assert acknowledged <= len(found) == count
+        assert found == written[:count]
+        disk.free()
+        with smartpipe.open(disk.prefix, "a") as again:
+            again.write(b"new", {})
+        assert read(disk.prefix) == [*written[:count], (b"new", [])]
 
 
 @every_kind
@@ -147,11 +184,12 @@ def test_an_old_pipe_stays_when_its_replacement_does_not_fit(kind: Kind, disk: D
 
 
 @every_kind
-def test_appending_on_a_full_disk(kind: Kind, disk: Disk) -> None:
+@every_durability_that_does_not_wait
+def test_appending_on_a_full_disk(kind: Kind, durability: str, disk: Disk) -> None:
     plant(disk.prefix, SMALL, kind)
     data, listed = kind.data(disk.prefix).read_bytes(), index(disk.prefix).read_bytes()
     disk.fill()
-    pipe = smartpipe.open(disk.prefix, "a")
+    pipe = smartpipe.open(disk.prefix, "a", durability=DURABILITIES[durability])
     assert len(pipe) == 4
     written: Blocks = []
     # The page in which the file ends has room.
@@ -197,9 +235,10 @@ def test_a_pipe_that_can_not_even_begin(kind: Kind, mode: Any, disk: Disk) -> No
 
 
 @every_kind
-def test_closing_a_pipe_on_a_disk_that_became_full(kind: Kind, disk: Disk) -> None:
+@every_durability_that_does_not_wait
+def test_closing_a_pipe_on_a_disk_that_became_full(kind: Kind, durability: str, disk: Disk) -> None:
     # All data is there; only the index may lack something.
-    pipe = smartpipe.open(disk.prefix, "w", **kind.options)
+    pipe = smartpipe.open(disk.prefix, "w", **kind.options, durability=DURABILITIES[durability])
     written: Blocks = []
     for number in range(20):
         pipe.write(*(block := block_of(number)))
@@ -223,9 +262,11 @@ LIMITED = """
 import errno, random, resource, sys, warnings
 import smartpipe
 warnings.simplefilter("ignore", smartpipe.PipeWarning)
-path, format, compress = sys.argv[1], int(sys.argv[2]), bool(int(sys.argv[3]))
+path, format, compress, durability = sys.argv[1], int(sys.argv[2]), bool(int(sys.argv[3])), sys.argv[4]
+if durability == "grouped":
+    durability = smartpipe.Grouped(milliseconds=1, bytes=4096)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
-pipe = smartpipe.open(path, "w", format=format, compress=compress)
+pipe = smartpipe.open(path, "w", format=format, compress=compress, durability=durability)
 content = {n: random.Random(n).randbytes(5000) for n in range(200)}
 for number in range(200):
     try:
@@ -255,5 +296,16 @@ print("ok")
 
 
 @every_kind
-def test_a_limit_on_the_size_of_a_file(kind: Kind, prefix: str) -> None:
-    assert run(LIMITED, prefix, kind.format, int(kind.compress)) == "ok\n"
+@every_durability_that_does_not_wait
+def test_a_limit_on_the_size_of_a_file(kind: Kind, durability: str, tmp_path: Path) -> None:
+    assert run(LIMITED, tmp_path / "pipe", kind.format, int(kind.compress), durability) == "ok\n"
+
+
+def test_all_of_this_in_a_namespace() -> None:
+    """Who is not root can be it where nobody else sees it, if the system allows that."""
+    if os.geteuid() == 0:
+        pytest.skip("this is root already")
+    root = [shutil.which("unshare") or "/bin/false", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*root, "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("no namespace may be made here")
+    subprocess.run([*root, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__], check=True)

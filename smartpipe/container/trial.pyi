@@ -1,0 +1,3 @@
+from smartpipe.container.walk import Walk
+
+def find_id(walk: Walk, guess: int | None) -> int | None: ...

@@ -1,0 +1,3 @@
+from container.conftest import prefix, scratch
+
+__all__ = ["prefix", "scratch"]

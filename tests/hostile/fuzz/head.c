@@ -1,0 +1,113 @@
+/* Inflated pairs: the head of a record of format 2, a block of format 1, and the entries of an index of format 1.
+ * FORMAT.md, «The head» and «Format 1».
+ *
+ * Input: a byte that chooses, and the bytes. For a head: u16 number of pairs, u8 of large values, for each of these a byte,
+ * how many pairs lie before it, and the head; option 4: the directory claims other sizes than the head. */
+#include "walk.h"
+
+enum { HEAD = 0, PAIRS = 1, ENTRIES = 2, WHAT = 3, LIE = 4 };
+
+static void check_head(const uint8_t *p, size_t n, int options) {
+    if (n < 3)
+        return;
+    sp_record record = {0};
+    uint32_t wanted = p[2], pair = 0;
+    record.pairs = sp_load16(p);
+    p += 3;
+    n -= 3;
+    if (wanted > n)
+        return;
+    const uint8_t *gaps = p;
+    p += wanted;
+    n -= wanted;
+    record.head_raw = record.head_stored = (uint32_t)n;
+    if (record.pairs > n / 8)
+        record.pairs = (uint32_t)(n / 8);
+    sp_segment *segments = calloc(wanted + 1, sizeof *segments);
+    CHECK(segments != NULL);
+    for (; record.larges < wanted; record.larges++) {
+        pair += gaps[record.larges];
+        if (pair >= record.pairs)
+            break;
+        segments[record.larges].pair = pair;
+        segments[record.larges].raw = sp_load32(p + 4 * (size_t)(record.pairs + pair));
+        if (options & LIE)
+            segments[record.larges].raw ^= gaps[0];
+        pair++;
+    }
+    uint8_t *head = copy_of(p, n);
+    walk_head(head, &record, segments);
+    free(head);
+    free(segments);
+}
+
+/* How many whole pairs n bytes begin with, and where they end. */
+static uint32_t whole_pairs(const uint8_t *p, size_t n, size_t *end) {
+    uint32_t pairs = 0;
+    *end = 0;
+    for (;;) {
+        wide at = *end;
+        for (int part = 0; part < 2; part++) {
+            if (at + 4 > n)
+                return pairs;
+            at += 4 + (wide)sp_load32(p + (size_t)at);
+        }
+        if (at > n)
+            return pairs;
+        pairs++;
+        *end = (size_t)at;
+    }
+}
+
+static void check_pairs(const uint8_t *p, size_t n) {
+    uint8_t *data = copy_of(p, n), *again = copy_of(p, n);
+    uint32_t pairs = 0, expected, number = 0;
+    uint64_t good = 0;
+    size_t end, at = 0;
+    int status = sp_pairs_check(data, n, &pairs, &good);
+    expected = whole_pairs(data, n, &end);
+    CHECK(status == (end == n ? SP_OK : SP_TRUNCATED) && pairs == expected && good == end);
+    sp_cursor cursor = sp_cursor_format1(data, pairs);
+    sp_pair pair;
+    while (sp_cursor_next(&cursor, &pair)) {
+        CHECK(pair.key == data + at + 4 && pair.value == pair.key + pair.key_length + 4 && pair.large == 0);
+        sp_store32(again + at, pair.key_length);
+        memcpy(again + at + 4, pair.key, pair.key_length);
+        sp_store32(again + at + 4 + pair.key_length, pair.value_length);
+        memcpy(again + at + 8 + pair.key_length, pair.value, pair.value_length);
+        at += 8 + (size_t)pair.key_length + pair.value_length;
+        number++;
+    }
+    CHECK(number == pairs && at == end && memcmp(again, data, end) == 0);
+    free(again);
+    free(data);
+}
+
+static void check_entries(const uint8_t *p, size_t n) {
+    uint8_t *data = copy_of(p, n), offsets[16];
+    for (size_t at = 0;;) {
+        sp_entry1 entry;
+        int status = sp_entry1_decode(data + at, n - at, &entry);
+        int whole = n - at >= 20 && sp_load32(data + at) + (wide)20 <= n - at;
+        CHECK(status == (whole ? SP_OK : SP_TRUNCATED));
+        if (!whole)
+            break;
+        CHECK(entry.key == data + at + 4 && entry.key_length == sp_load32(data + at));
+        seen += plain_crc32(0, entry.key, entry.key_length);
+        sp_entry1_offsets(offsets, entry.offset, entry.raw_offset);
+        CHECK(memcmp(offsets, entry.key + entry.key_length, 16) == 0);
+        at += SP_ENTRY1 + (size_t)entry.key_length;
+    }
+    free(data);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (size == 0)
+        return 0;
+    switch (data[0] & WHAT) {
+    case PAIRS: check_pairs(data + 1, size - 1); break;
+    case ENTRIES: check_entries(data + 1, size - 1); break;
+    default: check_head(data + 1, size - 1, data[0]);
+    }
+    return 0;
+}
