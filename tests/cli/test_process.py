@@ -71,7 +71,9 @@ def test_without_the_extra_it_says_what_to_install(missing, environment):
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr.decode() == f"smartpipe: the command line needs {missing}: install smartpipe with the extra cli\n"
+    assert (
+        done.stderr.decode() == f"smartpipe: the command line needs {missing}: install smartpipe with the extra cli\n"
+    )
 
 
 def test_help(process):

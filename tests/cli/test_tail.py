@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import select
@@ -48,35 +49,51 @@ def damage(prefix: Path, number: int) -> None:
         os.pwrite(file.fileno(), bytes([byte[0] ^ 0x55]), place)
 
 
+@pytest.fixture
+def tail(start: Start, environment: dict[str, str]) -> Start:
+    """tail("p") starts it. Nothing of its output waits in a buffer here, where `ended` would not find it."""
+    environment.pop("PYTHONUNBUFFERED", None)
+    return functools.partial(start, "tail", bufsize=0)
+
+
+def taken(running: subprocess.Popen[bytes], expected: bytes) -> bytes:
+    """What the process writes, as many bytes as are expected, or as there are."""
+    got = b""
+    while len(got) < len(expected) and (part := running.stdout.read(len(expected) - len(got))):
+        got += part
+    return got
+
+
 def ended(running: subprocess.Popen[bytes]) -> tuple[int, bytes, str]:
     """Wait for the end: exit code, what was still to be read, and the errors."""
     out, err = running.communicate(timeout=30)
     return running.returncode, out, err.decode()
 
 
-def test_blocks_are_shown_as_they_are_written_until_the_writer_closes(start: Start, live: smartpipe.Writer) -> None:
-    running = start("tail", "live")
-    assert running.stdout.read(3 * len(shown(0))) == shown(0) + shown(1) + shown(2)
+def test_blocks_are_shown_as_they_are_written_until_the_writer_closes(tail: Start, live: smartpipe.Writer) -> None:
+    running = tail("live")
+    first = shown(0) + shown(1) + shown(2)
+    assert taken(running, first) == first
     for number in range(3, 6):
         # Each is read before the next is written: nothing waits in a buffer.
         write(live, number)
-        assert running.stdout.read(len(shown(number))) == shown(number)
+        assert taken(running, shown(number)) == shown(number)
     assert running.poll() is None
     live.close()
     assert ended(running) == (0, b"", "")
 
 
-@pytest.mark.parametrize(("option", "first"), [("-n", 1), ("--lines", 1)])
-def test_it_begins_with_the_last_blocks(option: str, first: int, start: Start, live: smartpipe.Writer) -> None:
-    running = start("tail", "live", option, "2")
-    assert running.stdout.read(2 * len(shown(0))) == shown(first) + shown(first + 1)
+@pytest.mark.parametrize("option", ["-n", "--lines"])
+def test_it_begins_with_the_last_blocks(option: str, tail: Start, live: smartpipe.Writer) -> None:
+    running = tail("live", option, "2")
+    assert taken(running, shown(1) + shown(2)) == shown(1) + shown(2)
     write(live, 3)
     live.close()
     assert ended(running) == (0, shown(3), "")
 
 
-def test_none_of_the_old_blocks(start: Start, live: smartpipe.Writer) -> None:
-    running = start("tail", "live", "-n", "0")
+def test_none_of_the_old_blocks(tail: Start, live: smartpipe.Writer) -> None:
+    running = tail("live", "-n", "0")
     number = 2
     # Which block is the first new one depends on when the process is ready.
     while not select.select([running.stdout], [], [], 0.1)[0]:
@@ -89,22 +106,22 @@ def test_none_of_the_old_blocks(start: Start, live: smartpipe.Writer) -> None:
     assert (code, out, err) == (0, b"".join(map(shown, range(first, number + 1))), "")
 
 
-def test_a_closed_pipe_shows_its_last_ten_blocks(start: Start, tmp_path: Path) -> None:
+def test_a_closed_pipe_shows_its_last_ten_blocks(tail: Start, tmp_path: Path) -> None:
     with smartpipe.open(tmp_path / "closed", "w", compress=True) as writer:
         for number in range(15):
             write(writer, number)
-    assert ended(start("tail", "closed")) == (0, b"".join(map(shown, range(5, 15))), "")
-    assert ended(start("tail", "closed", "-n", "0")) == (0, b"", "")
-    assert ended(start("tail", "closed", "-n", "1000000")) == (0, b"".join(map(shown, range(15))), "")
+    assert ended(tail("closed")) == (0, b"".join(map(shown, range(5, 15))), "")
+    assert ended(tail("closed", "-n", "0")) == (0, b"", "")
+    assert ended(tail("closed", "-n", "1000000")) == (0, b"".join(map(shown, range(15))), "")
 
 
-def test_an_empty_pipe(start: Start, tmp_path: Path) -> None:
+def test_an_empty_pipe(tail: Start, tmp_path: Path) -> None:
     smartpipe.open(tmp_path / "empty", "w").close()
-    assert ended(start("tail", "empty")) == (0, b"", "")
+    assert ended(tail("empty")) == (0, b"", "")
 
 
-def test_top_and_json(start: Start, live: smartpipe.Writer) -> None:
-    running = [start("tail", "live", *options) for options in (["--top"], ["--json"], ["--json", "--top"])]
+def test_top_and_json(tail: Start, live: smartpipe.Writer) -> None:
+    running = [tail("live", *options) for options in (["--top"], ["--json"], ["--json", "--top"])]
     assert [follower.stdout.readline().count(b"https://0") for follower in running] == [1, 1, 1]
     write(live, 3)
     live.close()
@@ -115,35 +132,35 @@ def test_top_and_json(start: Start, live: smartpipe.Writer) -> None:
     assert json.loads(both[1].splitlines()[-1]) == {"block": "https://3"}
 
 
-def test_values_of_one_pair_as_they_are(start: Start, live: smartpipe.Writer) -> None:
+def test_values_of_one_pair_as_they_are(tail: Start, live: smartpipe.Writer) -> None:
     live.write(b"without", {b"other": b"x"})
-    running = start("tail", "live", "-k", "raw", "-n", "2")
-    assert running.stdout.read(5) == b"<2>\xff\n"
+    running = tail("live", "-k", "raw", "-n", "2")
+    assert taken(running, b"<2>\xff\n") == b"<2>\xff\n"
     write(live, 3)
-    assert running.stdout.read(5) == b"<3>\xff\n"
+    assert taken(running, b"<3>\xff\n") == b"<3>\xff\n"
     live.close()
     assert ended(running) == (0, b"", "")
 
 
-def test_the_timeout_counts_from_the_last_block(start: Start, live: smartpipe.Writer) -> None:
-    running = start("tail", "live", "--timeout", "3", "--top", "-n", "1")
+def test_the_timeout_counts_from_the_last_block(tail: Start, live: smartpipe.Writer) -> None:
+    running = tail("live", "--timeout", "3", "--top", "-n", "1")
     assert running.stdout.readline() == b"https://2\n"
     for number in (3, 4):
         time.sleep(1.8)
         write(live, number)
     assert ended(running) == (0, b"https://3\nhttps://4\n", "")
-    assert ended(start("tail", "live", "--timeout", "0", "-n", "1")) == (0, shown(4), "")
+    assert ended(tail("live", "--timeout", "0", "-n", "1")) == (0, shown(4), "")
 
 
-def test_ctrl_c(start: Start, live: smartpipe.Writer) -> None:
-    running = start("tail", "live")
+def test_ctrl_c(tail: Start, live: smartpipe.Writer) -> None:
+    running = tail("live")
     assert running.stdout.readline() == b"https://0\n"
     running.send_signal(signal.SIGINT)
     code, _, err = ended(running)
     assert (code, err) == (130, "smartpipe: interrupted\n")
 
 
-def test_a_killed_writer_does_not_end_it(start: Start, environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_killed_writer_does_not_end_it(tail: Start, environment: dict[str, str], tmp_path: Path) -> None:
     code = """
 import os, signal, smartpipe
 writer = smartpipe.open("live", "w")
@@ -152,7 +169,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     killed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
-    running = start("tail", "live")
+    running = tail("live")
     assert running.stdout.readline() == b"https://0\n"
     with smartpipe.open(tmp_path / "live", "a") as writer:
         writer.write(b"https://1", {})
@@ -160,11 +177,11 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_damaged_block_is_an_error_and_what_is_behind_it_is_shown(
-    start: Start, live: smartpipe.Writer, tmp_path: Path
+    tail: Start, live: smartpipe.Writer, tmp_path: Path
 ) -> None:
     damage(tmp_path / "live", 1)
-    running = start("tail", "live")
-    assert running.stdout.read(2 * len(shown(0))) == shown(0) + shown(2)
+    running = tail("live")
+    assert taken(running, shown(0) + shown(2)) == shown(0) + shown(2)
     write(live, 3)
     live.close()
     code, out, err = ended(running)
@@ -173,9 +190,20 @@ def test_a_damaged_block_is_an_error_and_what_is_behind_it_is_shown(
     assert "checksum" in err
 
 
-def test_a_pipe_that_is_replaced_is_an_error(start: Start, live: smartpipe.Writer, tmp_path: Path) -> None:
-    running = start("tail", "live", "--top")
-    assert running.stdout.read(30) == b"https://0\nhttps://1\nhttps://2\n"
+def test_damage_of_another_pair_than_the_one_that_is_written(
+    tail: Start, live: smartpipe.Writer, tmp_path: Path
+) -> None:
+    damage(tmp_path / "live", 1)  # in the value of `log`, which lies at the end
+    live.close()
+    assert ended(tail("live", "-k", "raw")) == (0, b"<0>\xff\n<1>\xff\n<2>\xff\n", "")
+    code, out, err = ended(tail("live", "-k", "log"))
+    assert (code, out, err.count("\n")) == (1, b"l" * 10000, 1)
+
+
+def test_a_pipe_that_is_replaced_is_an_error(tail: Start, live: smartpipe.Writer, tmp_path: Path) -> None:
+    running = tail("live", "--top")
+    keys = b"https://0\nhttps://1\nhttps://2\n"
+    assert taken(running, keys) == keys
     # The lock of the writer would keep another from it.
     with smartpipe.open(tmp_path / "other", "w", compress=True) as writer:
         write(writer, 0)
@@ -186,21 +214,21 @@ def test_a_pipe_that_is_replaced_is_an_error(start: Start, live: smartpipe.Write
     assert err.startswith("smartpipe: live.")
 
 
-def test_what_is_no_pipe(start: Start, bad_pipes: list[tuple[Path, str]]) -> None:
+def test_what_is_no_pipe(tail: Start, bad_pipes: list[tuple[Path, str]]) -> None:
     for path, named in bad_pipes:
-        code, out, err = ended(start("tail", path))
+        code, out, err = ended(tail(path))
         assert (code, out, err.count("\n")) == (1, b"", 1)
         assert err.startswith("smartpipe: ") and named in err
 
 
 @pytest.mark.parametrize("format", [1, 2])
-def test_a_closed_output_ends_it_quietly(format: int, start: Start, tmp_path: Path) -> None:
+def test_a_closed_output_ends_it_quietly(format: int, tail: Start, tmp_path: Path) -> None:
     with smartpipe.open(tmp_path / "live", "w", format=format) as writer:
         for number in range(3):
             write(writer, number)
-        waiting = start("tail", "live", "-n", "1", "--top")
+        waiting = tail("live", "-n", "1", "--top")
         assert waiting.stdout.readline().startswith(b"https://")
-        writing = start("tail", "live")
+        writing = tail("live")
         for running in (waiting, writing):
             running.stdout.close()
             assert running.wait(timeout=30) == 0
@@ -211,16 +239,16 @@ def test_a_closed_output_ends_it_quietly(format: int, start: Start, tmp_path: Pa
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["tail"],
-        ["tail", "p", "-n", "-1"],
-        ["tail", "p", "-n", "many"],
-        ["tail", "p", "--timeout", "-1"],
-        ["tail", "p", "-k", "raw", "--top"],
-        ["tail", "p", "-k", "raw", "--json"],
-        ["tail", "p", "-k", "\\x"],
+        [],
+        ["p", "-n", "-1"],
+        ["p", "-n", "many"],
+        ["p", "--timeout", "-1"],
+        ["p", "-k", "raw", "--top"],
+        ["p", "-k", "raw", "--json"],
+        ["p", "-k", "\\x"],
     ],
 )
-def test_wrong_usage(arguments: list[str], start: Start) -> None:
-    code, out, err = ended(start(*arguments))
+def test_wrong_usage(arguments: list[str], tail: Start) -> None:
+    code, out, err = ended(tail(*arguments))
     assert (code, out) == (2, b"")
     assert "Error: " in err
