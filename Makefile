@@ -12,9 +12,11 @@ SOURCES := setup.py pyproject.toml $(shell find csrc smartpipe -name '*.[ch]' -n
 demo: $(VENV)/demo
 	$(BIN)/python examples/demo.py
 
+# All tests; then, with the Python binding of the compressor, those again that are not about crashes and bad files.
 test: $(VENV)/lint
+	sh tests/system.sh
 	$(BIN)/python -m pytest tests
-	SMARTPIPE_ENGINE=python $(BIN)/python -m pytest tests
+	SMARTPIPE_ENGINE=python $(BIN)/python -m pytest tests --ignore tests/durability --ignore tests/hostile
 
 # The tests again, with extensions that stop at every access to memory that is not theirs and at undefined behaviour.
 sanitize: $(VENV)/lint

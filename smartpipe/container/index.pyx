@@ -204,6 +204,18 @@ cdef class Index:
                 end = max(end, entry.offset + entry.size)
         return end
 
+    def copy_tables(self):
+        """Take all entries into memory, with a table that nobody else made."""
+        cdef Run own = Run()
+        cdef Run run
+        cdef sp_entry entry
+        cdef uint64_t number
+        for run in self.runs:
+            for number in range(run.c.count):
+                check(run_entry(&run.c, number, &entry))
+                own.add(self.own_key, &entry, run.c.keys + entry.key)
+        self.runs = [own]
+
     def file_key(self):
         """Return the key of the hash of an index file that goes on with this index."""
         return self.hash_key[:SP_HASH_KEY]

@@ -87,7 +87,7 @@ def recognize(paths: Paths, path: str, file: Descriptor) -> Found:
         return Found(2, *header)
     if file.size() == 0 and os.path.exists(paths.ready):
         raise errors.FormatError("the pipe is just being replaced by another, or a writer was killed at it", path=path)
-    if header is None and is_zero(file) and is_blank(paths.index):
+    if header is None and is_blank(paths.index) and is_zero(file):
         return Found(2, 0, compressed, blank=True)
     of_format2 = is_index(paths.index)
     index_size = os.path.getsize(paths.index) if os.path.exists(paths.index) else None

@@ -16,6 +16,7 @@ from smartpipe import errors
 from smartpipe.container import opening
 from smartpipe.container.durability import check_durability
 from smartpipe.container.headers import CODECS
+from smartpipe.container.index import DamagedIndex
 from smartpipe.container.paths import EXTENSIONS, missing, paths_of
 from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader, check_limit
 
@@ -224,7 +225,13 @@ cdef class Writer:
         return 0
 
     cdef bint has(self, bytes block) except -1:
-        return self.output.index.find(<const uint8_t *>PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block)) >= 0
+        cdef const uint8_t *key = <const uint8_t *>PyBytes_AS_STRING(block)
+        try:
+            return self.output.index.find(key, PyBytes_GET_SIZE(block)) >= 0
+        except DamagedIndex:
+            # All pages were checked when it was opened: it is a table that was made to be slow.
+            self.output.index.copy_tables()
+            return self.output.index.find(key, PyBytes_GET_SIZE(block)) >= 0
 
     def _placed(self, error, block):
         return type(error)(error.args[0], path=self.data_path, block=block)

@@ -51,7 +51,7 @@ SWITCHES = {
         'cdef extern from "planted/planted.h" nogil:\n    bint sp_planted(int number) noexcept\n\n',
         "sp_planted({})",
     ),
-    ".py": ("import os as _os\n", '(_os.environ["SMARTPIPE_PLANTED"] == "{}")'),
+    ".py": ("import os as _os\n", '(_os.environ.get("SMARTPIPE_PLANTED") == "{}")'),
 }
 # What shows a bug. A row lets an error of smartpipe out where it is not the right one.
 SHOWS = ("AssertionError", "Failed", "torture.harness.Lost", "torture.harness.Wrong", "smartpipe.errors.")
@@ -201,7 +201,7 @@ def catch(kind: str, what: str, cases: int = 0) -> Outcome:
     """Run a catcher in this process."""
     outcome = Outcome(what)
     if kind == "Row":
-        for text in harness.run(importlib.import_module(what), cases).failures:
+        for text in harness.run(importlib.import_module(what), cases, most_failures=1).failures:
             (outcome.shown if raised_by(text).startswith(SHOWS) else outcome.died).append(text)
     else:
         pytest.main(["-q", "-x", "-p", "no:cacheprovider", what], plugins=[_Reports(outcome)])

@@ -93,6 +93,7 @@ class Fault:
     def __init__(self, error: str, which: Any) -> None:
         self.error, self.which = error, which
         self.count = self.hits = 0
+        self.failed_syncs = 0
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -117,7 +118,9 @@ class Fault:
             if name.startswith("write"):
                 file, data = arguments
                 call(file, memoryview(data)[: len(data) // 2])
-            raise ERRORS[self.error]
+            self.failed_syncs += name.startswith("sync")
+            error = ERRORS[self.error]
+            raise type(error)(*error.args)  # a new one: it keeps what it is raised through
 
         return made
 
@@ -225,6 +228,8 @@ def judge(way: Way, script: list[Step], fault: Fault, prefix: str) -> None:
             raise Wrong(f"the error names {raised.path}")
     elif raised is not None and fault.error != "interrupt":
         raise Wrong(f"{fault.error} came out as {raised!r}")
+    elif raised is None and fault.failed_syncs:
+        raise Wrong("a sync failed, and nobody was told")
     with warned():
         look(
             way,

@@ -14,6 +14,7 @@ run to run.
 from __future__ import annotations
 
 import shutil
+import struct
 import sys
 import tempfile
 import threading
@@ -738,6 +739,26 @@ def empty(folder: Path) -> None:
 
 def test_the_power_may_fail_anywhere() -> None:
     harness.quick(sys.modules[__name__])
+
+
+# FORMAT.md, «Record»
+
+
+def test_no_more_is_claimed_to_be_synced_than_was() -> None:
+    """`synced` of a record: every byte below had reached the disk when it was written."""
+    setup()
+    claims = []
+    for story in stories:
+        for number, call in enumerate(story.recording.calls):
+            if isinstance(call, Write) and call.data.startswith(b"\xf1SPr") and is_data(story, call.file):
+                on_disk = len(synced(story.recording, number).contents.get(call.file, b""))
+                at = 0
+                while at < len(call.data):
+                    claim, size = struct.unpack_from("<QI", call.data, at + 16)
+                    assert claim <= on_disk, f"{story.name}, call {number}: {claim} of {on_disk} bytes"
+                    claims.append(claim)
+                    at += size
+    assert any(claims)
 
 
 # That bugs are found

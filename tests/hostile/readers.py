@@ -104,17 +104,21 @@ def try_all(prefix: str | Path, calls: Sequence[Call] = CALLS, **options: int) -
         except smartpipe.SmartPipeError as error:
             errors.append(type(error).__name__)
             assert str(error)
-    for name in ("verify", "recover"):
-        operation = getattr(smartpipe, name, None)
-        if operation is not None:
-            try:
-                if name == "verify":
-                    operation(prefix, **options)
-                else:
-                    operation(prefix, f"{prefix}-recovered")
-            except smartpipe.SmartPipeError as error:
-                errors.append(type(error).__name__)
     return errors
+
+
+def try_mending(prefix: str | Path, **options: Any) -> None:
+    """Verify, recover, and look at what came of it."""
+    rescued = f"{prefix}-recovered"
+    for operation in (
+        lambda: smartpipe.verify(prefix, **options),
+        lambda: smartpipe.recover(prefix, rescued, mode="w", **options),
+        lambda: smartpipe.verify(rescued, **options),
+    ):
+        try:
+            operation()
+        except smartpipe.SmartPipeError as error:
+            assert str(error)
 
 
 def try_append(prefix: str | Path, **options: int) -> None:

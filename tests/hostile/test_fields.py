@@ -197,6 +197,7 @@ def read_all(prefix: Path, data_path: Path, files: Sequence[tuple[bytes, bytes |
         if listed is not None:
             index(prefix).write_bytes(listed)
         readers.try_all(prefix, max_block_size=LIMIT)
+        readers.try_mending(prefix, max_block_size=LIMIT)
         authored = plain(prefix)
         for block in readers.blocks_of(prefix, max_block_size=LIMIT):
             assert authored is None or block in authored, f"{block} is not in the file"

@@ -35,14 +35,28 @@ MILLION = 1_000_000
 GIB = 1 << 30
 
 
-def endure(prefix: str, limit: int = MIB, writable: bool = True, calls: Sequence[readers.Call] = readers.CALLS) -> None:
-    """Read a pipe in all ways, or some, and go on with it, with this max_block_size and 256 MiB beyond it."""
+# docs/durability.md: verify and recover keep the keys, and name each block that is not whole.
+NAMING = 640  # bytes
+
+
+def endure(
+    prefix: str,
+    limit: int = MIB,
+    writable: bool = True,
+    calls: Sequence[readers.Call] = readers.CALLS,
+    named: int = 0,
+) -> None:
+    """Read a pipe in all ways, or some, go on with it and mend it, with this max_block_size and 256 MiB beyond it.
+
+    `named` is how many blocks a report has to name.
+    """
 
     def run() -> None:
         readers.try_all(prefix, calls, max_block_size=limit)
         if writable:
             readers.try_append(prefix, max_block_size=limit)
 
+    child.run(lambda: readers.try_mending(prefix, max_block_size=limit), child.BEYOND + limit + NAMING * named)
     child.run(run, child.BEYOND + limit)
 
 
@@ -76,6 +90,7 @@ def test_a_bomb_in_the_middle_of_format_1(claimed: int, limit: int, scratch: str
 
     def run() -> None:
         readers.try_all(scratch, max_block_size=limit)
+        readers.try_mending(scratch, max_block_size=limit)
         with smartpipe.open(scratch, max_block_size=limit) as pipe:
             with pytest.raises(smartpipe.SmartPipeError):
                 list(pipe[b"bomb"])
@@ -93,6 +108,7 @@ def test_a_bomb_at_the_end_of_format_1(limit: int, scratch: str) -> None:
 
     def run() -> None:
         readers.try_all(scratch, max_block_size=limit)
+        readers.try_mending(scratch, max_block_size=limit)
         with smartpipe.open(scratch, max_block_size=limit) as pipe, pytest.raises(smartpipe.BlockTooLargeError):
             list(pipe[b"bomb"])
         readers.try_append(scratch, max_block_size=limit)
@@ -121,6 +137,7 @@ def test_a_bomb_of_format_2(where: str, claimed: int, limit: int, scratch: str) 
 
     def run() -> None:
         readers.try_all(scratch, max_block_size=limit)
+        readers.try_mending(scratch, max_block_size=limit)
         with smartpipe.open(scratch, max_block_size=limit) as pipe:
             with pytest.raises(smartpipe.SmartPipeError):
                 list(pipe[b"bomb"])
@@ -333,7 +350,7 @@ def test_a_million_entries_of_format_1_at_one_place(scratch: str) -> None:
     data, _ = format1.write([(b"", [(b"k", b"v")])], compressed=kind.compress)
     kind.data(scratch).write_bytes(data)
     index(scratch).write_bytes(b"".join(entry1(b"%d" % number, 0, 0) for number in range(MILLION)))
-    endure(scratch, calls=readers.FEW_CALLS)
+    endure(scratch, calls=readers.FEW_CALLS, named=MILLION)
 
 
 @every_kind_of_format2
@@ -395,7 +412,7 @@ def test_a_million_blocks_under_one_key(kind: Kind, scratch: str) -> None:
         index(scratch).write_bytes(b"".join(listed))
     else:
         million_blocks(kind, scratch, lambda number: b"sameness")
-    endure(scratch, calls=readers.FEW_CALLS)
+    endure(scratch, calls=readers.FEW_CALLS, named=MILLION)
 
 
 def million_blocks(kind: Kind, prefix: str, key: Callable[[int], bytes]) -> tuple[list[bytes], int]:
@@ -510,6 +527,7 @@ def test_very_many_frames(scratch: str) -> None:
 
     def run() -> None:
         readers.try_all(scratch, max_block_size=MIB)
+        readers.try_mending(scratch, max_block_size=MIB)
         with smartpipe.open(scratch) as pipe:
             assert list(pipe[b"a"]) == [(b"k", b"v")]
             assert not any(b"%d" % number in pipe for number in range(300))
@@ -524,6 +542,7 @@ def test_a_million_empty_pairs(kind: Kind, scratch: str) -> None:
 
     def run() -> None:
         readers.try_all(scratch, max_block_size=64 * MIB)
+        readers.try_mending(scratch, max_block_size=64 * MIB)
         with smartpipe.open(scratch) as pipe:
             assert len(pipe[b"many"]) == MILLION
             assert list(pipe[b"behind"]) == [(b"k", b"v")]
@@ -573,6 +592,7 @@ def test_a_value_full_of_forged_headers(forged: str, outer: str, scratch: str) -
 
     def run() -> list[bytes]:
         readers.try_all(scratch, max_block_size=16 * MIB)
+        readers.try_mending(scratch, max_block_size=16 * MIB)
         with smartpipe.open(scratch) as pipe:
             return list(pipe)
 

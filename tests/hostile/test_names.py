@@ -126,6 +126,7 @@ def test_what_is_no_pipe_is_refused_or_read_as_far_as_it_is_one(thing: str, scra
 
     def run() -> None:
         readers.try_all(prefix, max_block_size=MIB)
+        readers.try_mending(prefix, max_block_size=MIB)
         for mode in ("a", "x", "w"):
             try:
                 with smartpipe.open(prefix, mode) as pipe:  # type: ignore[call-overload]

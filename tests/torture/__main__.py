@@ -30,7 +30,7 @@ HEAD = """\
 def line(figures: Figures | NotRun) -> str:
     """The line of a row in the table."""
     if isinstance(figures, NotRun):
-        return f"| {figures.name} | not in this run | | | | | |\n"
+        return f"| {figures.name} | not in this run: {figures.reason} | | | | | |\n"
     goal = f" of {figures.goal:,}" if figures.goal else ""
     memory = f"{figures.peak / MIB:.0f} MiB" if figures.peak else ""
     counts = f"{figures.lost} | {figures.wrong} | {figures.crashes}"

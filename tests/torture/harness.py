@@ -35,7 +35,7 @@ from typing import Any, NoReturn, Protocol
 
 HANG = 120
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-MOST_FAILURES = 20  # of one process, which then stops
+MOST_FAILURES = 20  # of a row, which then stops
 REPORT = "report-of-the-worker"
 
 
@@ -84,14 +84,22 @@ class Figures:
         return not (self.lost or self.wrong or self.crashes or self.failures)
 
 
-def run(row: Any, cases: int, *, seconds: float | None = None, seed: int = 1, jobs: int | None = None) -> Figures:
-    """Make so many cases of a row, fewer where the seconds are over before."""
+def run(
+    row: Any,
+    cases: int,
+    *,
+    seconds: float | None = None,
+    seed: int = 1,
+    jobs: int | None = None,
+    most_failures: int = MOST_FAILURES,
+) -> Figures:
+    """Make so many cases of a row, fewer where the seconds are over before, or so many have failed."""
     if hasattr(row, "setup"):
         row.setup()
     begin = time.monotonic()
     deadline = None if seconds is None else begin + seconds
-    made = _Run(row, cases, max(1, min(cases, jobs or os.cpu_count() or 1)), deadline, seed)
-    made.wait()
+    made = _Run(row, cases, deadline, seed, most_failures)
+    made.wait(max(1, min(cases, jobs or os.cpu_count() or 1)))
     figures = made.figures
     figures.seconds = time.monotonic() - begin
     return figures
@@ -112,18 +120,19 @@ def quick(row: Any, cases: int | None = None, seed: int = 1) -> None:
 class _Run:
     """The cases of one row, and the processes that make them. Worker i of n makes the cases i, i + n, i + 2n, …"""
 
-    def __init__(self, row: Any, cases: int, jobs: int, deadline: float | None, seed: int) -> None:
-        self.row, self.cases, self.jobs, self.deadline, self.seed = row, cases, jobs, deadline, seed
+    def __init__(self, row: Any, cases: int, deadline: float | None, seed: int, most_failures: int) -> None:
+        self.row, self.cases, self.deadline, self.seed, self.most_failures = row, cases, deadline, seed, most_failures
         self.figures = Figures(row.NAME, row.UNIT, goal=cases, seed=seed)
+
+    def wait(self, jobs: int) -> None:
+        """Start the workers, and collect what they find."""
+        self.jobs = jobs
         # What each worker is at: the number of its case, and how many it has finished.
         self.current = RawArray("q", jobs)
         self.finished = RawArray("q", jobs)
-
-    def wait(self) -> None:
-        """Start the workers, and collect what they find."""
-        workers = [_Worker(self, number, number) for number in range(self.jobs)]
+        workers = [_Worker(self, number, number) for number in range(jobs)]
         try:
-            while workers:
+            while workers and len(self.figures.failures) < self.most_failures:
                 for worker in list(workers):
                     if worker.ended():
                         workers.remove(worker)
@@ -143,8 +152,6 @@ class _Run:
         self.finished[worker.number] += 1
         self.figures.crashes += 1
         self.figures.failures.append(f"{self.place(number)}: the process ended with {worker.end()}")
-        if self.figures.crashes >= MOST_FAILURES:
-            return []
         return [_Worker(self, worker.number, number + self.jobs)]
 
     def place(self, number: int) -> str:
@@ -248,7 +255,7 @@ class _Worker:
                 kind = "lost" if isinstance(error, Lost) else "wrong" if isinstance(error, Wrong) else "crashes"
                 self.tell(kind, f"{run.place(number)}:\n{traceback.format_exc()}")
                 failures += 1
-                if failures >= MOST_FAILURES or isinstance(error, KeyboardInterrupt):
+                if failures >= run.most_failures or isinstance(error, KeyboardInterrupt):
                     break
             finally:
                 signal.alarm(0)

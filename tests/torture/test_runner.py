@@ -138,7 +138,7 @@ def page(tmp_path: Path) -> Path:
     return page
 
 
-@pytest.mark.parametrize("found, code", [([GOOD], 0), ([GOOD, BAD], 1), ([NotRun("left out"), GOOD], 0)])
+@pytest.mark.parametrize("found, code", [([GOOD], 0), ([GOOD, BAD], 1), ([NotRun("left out", "why"), GOOD], 0)])
 def test_the_table_is_written_and_the_exit_code_tells_whether_anything_was_found(
     found: list[Figures | NotRun],
     code: int,
@@ -157,7 +157,7 @@ def test_the_table_is_written_and_the_exit_code_tells_whether_anything_was_found
     expected = {
         "good row": "| good row | 1,200 of 5,000 cases | 0 | 0 | 0 | 61 | 50 MiB |",
         "bad row": "| bad row | 1,200 of 5,000 cases | 1 | 2 | 3 | 61 | 50 MiB |",
-        "left out": "| left out | not in this run | | | | | |",
+        "left out": "| left out | not in this run: why | | | | | |",
     }
     assert lines[3:] == [expected[figures.name] for figures in found]
     assert written in capsys.readouterr().out
