@@ -33,10 +33,10 @@ from smartpipe.errors import (
 
 TYPE_CHECKING = False  # for type checkers, which take it for typing's: that module takes long to import
 if TYPE_CHECKING:
-    from smartpipe.container.damage import Damage
-    from smartpipe.container.rebuild import RebuildReport, rebuild_index
-    from smartpipe.container.recover import RecoverReport, recover
-    from smartpipe.container.verify import VerifyReport, verify
+    from smartpipe.container.recovery.damage import Damage
+    from smartpipe.container.recovery.rebuild import RebuildReport, rebuild_index
+    from smartpipe.container.recovery.recover import RecoverReport, recover
+    from smartpipe.container.recovery.verify import VerifyReport, verify
     from smartpipe.operations.check import check
     from smartpipe.operations.compare import diff
     from smartpipe.operations.convert import concat, convert
@@ -49,10 +49,10 @@ __version__ = "0.1.0"
 
 # What works on whole pipes is imported when it is first used, so that `import smartpipe` stays quick.
 _LATER = {
-    "Damage": "container.damage",
-    "RebuildReport": "container.rebuild",
-    "RecoverReport": "container.recover",
-    "VerifyReport": "container.verify",
+    "Damage": "container.recovery.damage",
+    "RebuildReport": "container.recovery.rebuild",
+    "RecoverReport": "container.recovery.recover",
+    "VerifyReport": "container.recovery.verify",
     "check": "operations.check",
     "concat": "operations.convert",
     "convert": "operations.convert",
@@ -62,9 +62,9 @@ _LATER = {
     "import_folder": "operations.folder",
     "info": "operations.summary",
     "map": "operations.map",
-    "rebuild_index": "container.rebuild",
-    "recover": "container.recover",
-    "verify": "container.verify",
+    "rebuild_index": "container.recovery.rebuild",
+    "recover": "container.recovery.recover",
+    "verify": "container.recovery.verify",
 }
 
 __all__ = [

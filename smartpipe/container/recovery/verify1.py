@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from smartpipe.container.findings import Findings
-from smartpipe.container.identity import Subject
-from smartpipe.container.inspection1 import Inspection1
 from smartpipe.container.paths import Paths
-from smartpipe.container.survey import Keys
+from smartpipe.container.recovery.findings import Findings
+from smartpipe.container.recovery.identity import Subject
+from smartpipe.container.recovery.inspection1 import Inspection1
+from smartpipe.container.recovery.survey import Keys
 
 
 def verify1(subject: Subject, paths: Paths, progress: Callable[[int, int], object] | None) -> Findings:

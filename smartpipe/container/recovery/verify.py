@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from smartpipe import errors
-from smartpipe.container.damage import Damage
-from smartpipe.container.identity import Subject, identify
 from smartpipe.container.paths import Paths, paths_of
 from smartpipe.container.reader import MAX_BLOCK_SIZE, check_limit
-from smartpipe.container.verify1 import verify1
-from smartpipe.container.verify2 import verify2
+from smartpipe.container.recovery.damage import Damage
+from smartpipe.container.recovery.identity import Subject, identify
+from smartpipe.container.recovery.verify1 import verify1
+from smartpipe.container.recovery.verify2 import verify2
 
 ATTEMPTS = 3
 """How often a pipe is looked at anew that another process replaces or cuts meanwhile."""

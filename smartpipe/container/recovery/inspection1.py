@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from smartpipe import errors
 from smartpipe.container.block import Block
-from smartpipe.container.damage import Damage
-from smartpipe.container.findings import plural
-from smartpipe.container.identity import Subject
-from smartpipe.container.survey1 import Entries, Entry1, Survey1
+from smartpipe.container.recovery.damage import Damage
+from smartpipe.container.recovery.findings import plural
+from smartpipe.container.recovery.identity import Subject
+from smartpipe.container.recovery.survey1 import Entries, Entry1, Survey1
 
 
 class Part(NamedTuple):

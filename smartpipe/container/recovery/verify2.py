@@ -8,14 +8,14 @@ from dataclasses import replace
 
 from smartpipe import errors
 from smartpipe.container.block import Block
-from smartpipe.container.damage import Damage
-from smartpipe.container.findings import Findings, plural
 from smartpipe.container.headers import INDEX_HEADER
-from smartpipe.container.identity import Subject
-from smartpipe.container.inspection import Inspection, Visit
-from smartpipe.container.listing import Frame
 from smartpipe.container.paths import Paths
-from smartpipe.container.survey import START, Keys, Piece, Record
+from smartpipe.container.recovery.damage import Damage
+from smartpipe.container.recovery.findings import Findings, plural
+from smartpipe.container.recovery.identity import Subject
+from smartpipe.container.recovery.inspection import Inspection, Visit
+from smartpipe.container.recovery.listing import Frame
+from smartpipe.container.recovery.survey import START, Keys, Piece, Record
 
 
 def verify2(subject: Subject, paths: Paths, progress: Callable[[int, int], object] | None) -> Findings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smartpipe.container.damage import Damage
+from smartpipe.container.recovery.damage import Damage
 
 
 class Findings:

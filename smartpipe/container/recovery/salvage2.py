@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from smartpipe import errors
 from smartpipe.container.block import Block
-from smartpipe.container.damage import Damage
-from smartpipe.container.identity import Subject
-from smartpipe.container.inspection import Inspection, Visit
-from smartpipe.container.survey import START, Keys, Piece, Record
+from smartpipe.container.recovery.damage import Damage
+from smartpipe.container.recovery.identity import Subject
+from smartpipe.container.recovery.inspection import Inspection, Visit
+from smartpipe.container.recovery.survey import START, Keys, Piece, Record
 
 
 class Salvage2:

@@ -8,12 +8,12 @@ from typing import Any
 
 from smartpipe import errors
 from smartpipe._platform import Descriptor, open_reading
-from smartpipe.container.damage import Damage
 from smartpipe.container.frames import read_frames
 from smartpipe.container.index import Index
 from smartpipe.container.opening import data_file, finish_replacement, lock_existing, recognize, refuse_folder
 from smartpipe.container.output import Output2
 from smartpipe.container.paths import Paths, missing, paths_of
+from smartpipe.container.recovery.damage import Damage
 from smartpipe.container.scan import Scan
 from smartpipe.container.source import Source
 from smartpipe.container.tally import Tally

@@ -9,9 +9,9 @@ from smartpipe._platform import Descriptor, open_reading
 from smartpipe.container.headers import file_header, header_of, index_id, is_index
 from smartpipe.container.opening import recognize, refuse_folder
 from smartpipe.container.paths import Paths, missing
+from smartpipe.container.recovery.survey1 import Entries
+from smartpipe.container.recovery.trial import find_id
 from smartpipe.container.source import Source
-from smartpipe.container.survey1 import Entries
-from smartpipe.container.trial import find_id
 from smartpipe.container.walk import Walk
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from smartpipe.container.identity import Subject
-from smartpipe.container.listing import Listed, Listing
-from smartpipe.container.survey import START, Piece, Record, Survey
+from smartpipe.container.recovery.identity import Subject
+from smartpipe.container.recovery.listing import Listed, Listing
+from smartpipe.container.recovery.survey import START, Piece, Record, Survey
 
 
 class Visit(NamedTuple):

@@ -10,14 +10,14 @@ from typing import Any, Literal
 
 from smartpipe import errors
 from smartpipe.container.block import Block
-from smartpipe.container.damage import Damage
-from smartpipe.container.identity import Subject, identify
 from smartpipe.container.opening import begin_replacement, finish_replacement, lock_existing, publish, remove
 from smartpipe.container.paths import Paths, paths_of
 from smartpipe.container.reader import MAX_BLOCK_SIZE, check_limit
-from smartpipe.container.salvage1 import Salvage1
-from smartpipe.container.salvage2 import Salvage2
-from smartpipe.container.verify import verify
+from smartpipe.container.recovery.damage import Damage
+from smartpipe.container.recovery.identity import Subject, identify
+from smartpipe.container.recovery.salvage1 import Salvage1
+from smartpipe.container.recovery.salvage2 import Salvage2
+from smartpipe.container.recovery.verify import verify
 from smartpipe.container.writer import Writer, wanted_codec
 
 Path = str | os.PathLike[str]

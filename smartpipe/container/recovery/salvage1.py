@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from smartpipe.container.block import Block
-from smartpipe.container.damage import Damage
-from smartpipe.container.identity import Subject
-from smartpipe.container.inspection1 import Inspection1, Part
-from smartpipe.container.survey import Keys
+from smartpipe.container.recovery.damage import Damage
+from smartpipe.container.recovery.identity import Subject
+from smartpipe.container.recovery.inspection1 import Inspection1, Part
+from smartpipe.container.recovery.survey import Keys
 
 
 class Salvage1:

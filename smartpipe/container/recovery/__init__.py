@@ -1,0 +1,1 @@
+"""Of one pipe: verify, recover, rebuild the index. docs/durability.md."""
