@@ -221,7 +221,7 @@ def create(paths: Paths, asked: Asked) -> Output:
 
 
 def begin(paths: Paths, data_path: str, file: Descriptor, format: int, syncs: bool) -> Output:
-    """Make an empty pipe of the empty data file, with a new index. Its names are on the disk before anything else is."""
+    """Make an empty pipe of the empty data file, with a new index. Its names are on the disk before any block is."""
     remove([paths.index])  # not cut: a reader may have mapped it
     index_file = disk.open(paths.index, CREATE)
     if format == 1:
@@ -377,7 +377,7 @@ def begin_replacement(paths: Paths) -> list[Descriptor]:
 
 
 def publish(paths: Paths, data: str, index: str, format: int) -> None:
-    """Put the files of a finished new pipe in the place of the old one: at each instant there is the old or the new one."""
+    """Put the files of a finished new pipe in the place of the old one: at each instant there is one of the two."""
     if format == 1:
         disk.rename(index, paths.ready)
         disk.sync_folder(paths.folder)

@@ -65,9 +65,9 @@ def open(
     mapping of bytes to bytes, which `Reader.metadata` gives back.
 
     `durability` says what survives what (docs/durability.md). "close", the default: when `write` returns the system has
-    the block, which survives the end of the process; `close` and `sync` let it reach the disk. "block": it is on the disk
-    when `write` returns. `Grouped`: it is there at the latest some time later. "none": blocks may wait in the process
-    until `flush`, `sync` or `close`, and nothing is synced but by `sync`.
+    the block, which survives the end of the process; `close` and `sync` let it reach the disk. "block": it is on the
+    disk when `write` returns. `Grouped`: it is there at the latest some time later. "none": blocks may wait in the
+    process until `flush`, `sync` or `close`, and nothing is synced but by `sync`.
 
     With `verify` each block is inflated again and compared before it is written; EngineError where that fails.
 

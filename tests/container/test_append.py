@@ -487,3 +487,24 @@ def test_what_a_frame_lists_is_never_cut(kind: Kind, prefix: str) -> None:
         with pytest.raises(smartpipe.CorruptError):
             list(pipe[b"third"])
         assert [(key, list(pipe[key])) for key in (b"first", b"second", b"new")] == [*SMALL[:2], NEW]
+
+
+@every_kind_of_format2
+def test_what_a_damaged_index_says_was_synced_is_never_cut(kind: Kind, prefix: str) -> None:
+    """A frame whose header is good says how far the data was synced, also where its entries can not be used."""
+    plant(prefix, SMALL, kind)
+    damaged = bytearray(kind.data(prefix).read_bytes())
+    damaged[-1] ^= 1  # in the last block, behind which nothing is
+    kind.data(prefix).write_bytes(damaged)
+    listed = bytearray(index(prefix).read_bytes())
+    listed[-1] ^= 1  # in the last page of the frame
+    index(prefix).write_bytes(listed)
+    recovered, messages = go_on(prefix)
+    assert recovered is None
+    assert messages
+    assert kind.data(prefix).read_bytes().startswith(damaged)
+    with warned(), smartpipe.open(prefix) as pipe:
+        assert list(pipe) == [key for key, _ in [*SMALL, NEW]]
+        with pytest.raises(smartpipe.CorruptError):
+            list(pipe[b"last"])
+        assert [(key, list(pipe[key])) for key, _ in [*SMALL[:3], NEW]] == [*SMALL[:3], NEW]

@@ -597,7 +597,7 @@ def examine(
         if needed and not between:
             # FORMAT.md, «Format 1»: an index of which a part in the middle did not arrive is an error; recover reads
             # what lies before and behind.
-            if any(version.kind.format == 2 for version in possible):
+            if not isinstance(error, smartpipe.CorruptError) or any(version.kind.format == 2 for version in possible):
                 raise Lost(f"what was acknowledged can not be read: {error!r}") from error
             check_recovered(prefix, possible, cut, random)
             return None, None

@@ -20,6 +20,7 @@ PAGE = HOME / "docs" / "durability.md"
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 MIB = 1 << 20
 SHOWN = 3  # failures of a row
+LONGEST = 4000  # characters of one
 
 HEAD = """\
 | test | done | acknowledged blocks lost | wrong bytes | crashes, hangs, failed tests | seconds | peak memory |
@@ -75,7 +76,8 @@ def run(hours: float, seed: int, page: Path | None) -> int:
         print(line(figures), end="", flush=True)
         if isinstance(figures, Figures):
             for failure in figures.failures[:SHOWN]:
-                print(failure, flush=True)
+                cut = len(failure) - LONGEST
+                print(failure if cut <= 0 else f"{failure[:200]}\n…\n{failure[cut + 200 :]}", flush=True)
             if len(figures.failures) > SHOWN:
                 print(f"and {len(figures.failures) - SHOWN} more", flush=True)
 
