@@ -92,8 +92,7 @@ cdef class Output:
         raise TypeError("an output is of a format")
 
     def keep(self, durability, replaces):
-        """Sync as a durability asks: after each block, by groups, or at the end. A replaced pipe is always safe.
-        """
+        """Sync as a durability asks: after each block, by groups, or at the end. A replaced pipe is always safe."""
         self.each = durability == "block"
         self.syncs = durability != "none" or replaces
         self.waits = durability == "none"

@@ -15,11 +15,13 @@ cdef class Tally:
             self.raw += raw
         elif record.kind == SP_METADATA:
             self.metadata = offset
+        if record.kind in (SP_BLOCK, SP_METADATA):
+            # An index knows nothing of other records, and its last one is what it is held against.
+            self.last = offset
+            self.last_crc = record.crc
         self.end = offset + record.size
         self.synced = max(self.synced, record.synced)
         self.stamp = max(self.stamp, record.stamp)
-        self.last = offset
-        self.last_crc = record.crc
         self.ordinal = record.ordinal + 1
         return 0
 

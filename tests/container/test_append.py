@@ -508,3 +508,21 @@ def test_what_a_damaged_index_says_was_synced_is_never_cut(kind: Kind, prefix: s
         with pytest.raises(smartpipe.CorruptError):
             list(pipe[b"last"])
         assert [(key, list(pipe[key])) for key, _ in [*SMALL[:3], NEW]] == [*SMALL[:3], NEW]
+
+
+@every_kind_of_format2
+def test_an_index_written_behind_a_record_that_is_skipped_is_good(kind: Kind, scratch: str) -> None:
+    # FORMAT.md, «Health»: the record that an index is held against is one that it lists.
+    writer = planter(kind)
+    for key, pairs in SMALL:
+        writer.write(key, pairs)
+    writer.write(b"of a later version", [], kind=200)
+    writer.save(scratch, index=False)
+    with warned(), smartpipe.open(scratch, "a"):
+        pass
+    with warned() as messages:
+        assert read(scratch) == SMALL
+        with smartpipe.open(scratch, "a") as pipe:
+            pipe.write(*NEW)
+        assert read(scratch) == [*SMALL, NEW]
+    assert not messages

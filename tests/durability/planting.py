@@ -204,7 +204,9 @@ def catch(kind: str, what: str, cases: int = 0) -> Outcome:
         for text in harness.run(importlib.import_module(what), cases, most_failures=1).failures:
             (outcome.shown if raised_by(text).startswith(SHOWS) else outcome.died).append(text)
     else:
-        pytest.main(["-q", "-x", "-p", "no:cacheprovider", what], plugins=[_Reports(outcome)])
+        code = pytest.main(["-q", "-x", "-p", "no:cacheprovider", what], plugins=[_Reports(outcome)])
+        if code not in (0, 1):
+            outcome.died.append(f"{what}: pytest ended with {code!r}")
     return outcome
 
 

@@ -94,6 +94,7 @@ class Fault:
         self.error, self.which = error, which
         self.count = self.hits = 0
         self.failed_syncs = 0
+        self.tried_again = False
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -113,6 +114,7 @@ class Fault:
 
     def around(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def made(*arguments: Any) -> Any:
+            self.tried_again |= name == "sync" and self.failed_syncs > 0 and self.error != "interrupt"
             if not self.hit():
                 return call(*arguments)
             if name.startswith("write"):
@@ -230,6 +232,8 @@ def judge(way: Way, script: list[Step], fault: Fault, prefix: str) -> None:
         raise Wrong(f"{fault.error} came out as {raised!r}")
     elif raised is None and fault.failed_syncs:
         raise Wrong("a sync failed, and nobody was told")
+    if fault.tried_again:
+        raise Wrong("after a sync that failed there was another")
     with warned():
         look(
             way,
