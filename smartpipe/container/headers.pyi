@@ -3,6 +3,7 @@ from typing import Final
 from smartpipe._platform import Descriptor
 
 ENTRY1: Final[int]
+FILE_HEADER: Final[int]
 INDEX_HEADER: Final[int]
 CODECS: Final[dict[int, str]]
 

@@ -9,6 +9,7 @@ from smartpipe import errors
 from smartpipe._platform import open_reading
 
 INDEX_HEADER = SP_INDEX_HEADER
+FILE_HEADER = SP_FILE_HEADER
 ENTRY1 = SP_ENTRY1
 CODECS = {SP_NONE: "none", SP_ZLIB: "zlib"}
 

@@ -14,7 +14,16 @@ from smartpipe._platform import Descriptor, disk, holder, lock, open_reading
 from smartpipe.container.format1 import Format1
 from smartpipe.container.format2 import Format2
 from smartpipe.container.frames import read_frames
-from smartpipe.container.headers import CODECS, ENTRY1, INDEX_HEADER, file_header, header_of, index_id, is_index
+from smartpipe.container.headers import (
+    CODECS,
+    ENTRY1,
+    FILE_HEADER,
+    INDEX_HEADER,
+    file_header,
+    header_of,
+    index_id,
+    is_index,
+)
 from smartpipe.container.index import Index
 from smartpipe.container.output import Output, Output1, Output2, unpublished
 from smartpipe.container.paths import EXTENSIONS, Paths, missing
@@ -81,6 +90,20 @@ def refuse_folder(paths: Paths) -> None:
 
 def recognize(paths: Paths, path: str, file: Descriptor) -> Found:
     """Find out what an open data file is, from its first bytes and its index."""
+    while True:
+        size = file.size()
+        try:
+            found = look_at(paths, path, file)
+        except errors.SmartPipeError:
+            if size >= FILE_HEADER or size == file.size():
+                raise
+        else:
+            if size >= FILE_HEADER or size == file.size():
+                return found
+        # A writer began the pipe between the look at the data and that at the index.
+
+
+def look_at(paths: Paths, path: str, file: Descriptor) -> Found:
     compressed = path.endswith(".datz")
     header = header_of(file, path)
     if header is not None and header[0] is not None:

@@ -216,6 +216,8 @@ cdef class Output1(Output):
             self.guarded = True
         if self.guarded:
             try:
+                if self.timer is not None and self.timer.error is not None:
+                    raise self.timer.error  # a sync that failed is not tried again
                 disk.sync(self.index_file)
             except OSError:
                 self.unsyncable = True

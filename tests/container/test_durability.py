@@ -254,6 +254,33 @@ def test_an_interrupted_write_is_cut_off_and_the_writer_goes_on(
     assert read(prefix) == [(b"a", [(b"k", b"v")]), (b"c", [(b"k", value)]), (b"b", [(b"k", b"again")])]
 
 
+@every_kind
+def test_an_interrupted_write_that_can_not_be_cut_off_is_the_last(
+    kind: Kind, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(file: Any, data: Any) -> None:
+        write(file, memoryview(data)[: len(data) // 2])
+        raise KeyboardInterrupt
+
+    def refuse(file: Any, size: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    write = disk.write
+    pipe = smartpipe.open(prefix, "x", **kind.options)
+    pipe.write(b"a", {b"k": b"v"})
+    with monkeypatch.context() as patched:
+        patched.setattr(disk, "write", half)
+        patched.setattr(disk, "truncate", refuse)
+        with pytest.raises(KeyboardInterrupt):
+            pipe.write(b"b", {b"k": os.urandom(5000)})
+    with pytest.raises(smartpipe.StorageError, match="interrupted"):
+        pipe.write(b"c", {b"k": b"v"})
+    pipe.close()
+    with warned():
+        smartpipe.open(prefix, "a", **kind.options).close()  # cuts it
+        assert read(prefix) == [(b"a", [(b"k", b"v")])]
+
+
 @pytest.mark.parametrize(
     "wrong, words",
     [

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import smartpipe
+from smartpipe.container import opening
 
 from .pipes import (
     FILE_ID,
@@ -720,3 +721,23 @@ def test_a_path_that_ends_in_a_slash(mode: Any, tmp_path: Path) -> None:
     with pytest.raises(smartpipe.FormatError, match="folder"):
         smartpipe.open(f"{tmp_path}/", mode)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pipe_that_is_begun_while_it_is_opened(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The reader finds an empty data file, and then an index that lists blocks.
+    Path(prefix + ".dat").touch()
+    header_of = opening.header_of
+    writers: list[smartpipe.Writer] = []
+
+    def first(file: object, path: str) -> object:
+        monkeypatch.undo()
+        header = header_of(file, path)
+        writers.append(smartpipe.open(prefix, "a"))
+        writers[0].write(b"a", {b"k": b"v"})
+        writers[0].flush()
+        return header
+
+    monkeypatch.setattr(opening, "header_of", first)
+    with smartpipe.open(prefix) as pipe:
+        assert list(pipe) == [b"a"]
+    writers[0].close()

@@ -22,7 +22,9 @@ from typing import Any
 import pytest
 from torture import harness
 
-from .planted_bugs import BUGS, Bug, Row, Test
+from .planted_bugs import BUGS, SAMPLE, Bug, Row, Test
+
+__all__ = ["BUGS", "SAMPLE", "build", "catchers_of", "play"]
 
 TESTS = Path(__file__).parents[1]
 HOME = TESTS.parent

@@ -412,14 +412,16 @@ def test_a_sync_that_fails_in_the_timer_is_the_error_of_what_comes_next(kind: Ki
                 key = b"%d" % len(written)
                 pipe.write(key, pairs_of(key))
                 written.append((key, pairs_of(key)))
-        assert fault.hits == 1  # a sync that failed is not tried again
+        # A sync that failed is not tried again. In format 1 one of the index, for a block, may be under way meanwhile.
+        hits = fault.hits
+        assert hits == 1 or (kind.format == 1 and hits == 2)
         for call in (lambda: pipe.write(*MORE), pipe.flush, pipe.sync):
             with pytest.raises(smartpipe.StorageError):
                 call()
         assert len(pipe) == len(written)
         with pytest.raises(smartpipe.StorageError):
             pipe.close()  # what can not be synced is not said to be closed
-        assert fault.hits == 1
+        assert fault.hits == hits
     with warned():
         assert read(prefix) == written
 
