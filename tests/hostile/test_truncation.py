@@ -175,7 +175,7 @@ def check_last(pipe: Pipe, size: int, torn: int, number: int, got: object) -> No
     begin, end = pipe.extent(number).start, pipe.extent(number).stop
     pairs = pipe.blocks[number][1]
     if isinstance(got, type):
-        if end == size and (torn == 0 or pipe.kind.compress):
+        if end == size and torn == 0:
             raise Lost(f"{pipe}: the last block is whole, and gave {got}")
         if not issubclass(got, smartpipe.CorruptError):
             raise Wrong(f"{pipe}: the last block gave {got}")
@@ -230,14 +230,14 @@ def go_on(pipe: Pipe, prefix: Path, data: bytes, index: bytes | None, before: Se
     after = look(prefix)
     expected = [*before.items, NEW]
     if pipe.kind.format == 1 and before.items and isinstance(before.items[-1], type):
-        # Either the last block was unfinished, and is cut with its entry; or the entry behind it was, and where that
-        # is gone, the block ends with the file.
-        if len(after.items) == len(before.items):
+        # Either the last blocks were unfinished, and are cut with their entries; or the entry behind the last one was,
+        # and where that is gone, the block ends with the file.
+        while len(expected) > max(len(after.items), 1) and isinstance(expected[-2], type):
             del expected[-2]
-        elif after.items:
+        if len(expected) == len(after.items) > 1 and isinstance(expected[-2], type):
             expected[-2] = after.items[-2]
-            if recovered is None or after.items[-2] not in could_be_blocks(pipe, len(before.items) - 1, len(data)):
-                raise Wrong(f"{pipe}: going on made {after.items[-2]} of {before.items[-1]}")
+            if recovered is None or after.items[-2] not in could_be_blocks(pipe, len(expected) - 2, len(data)):
+                raise Wrong(f"{pipe}: going on made {after.items[-2]} of an unfinished block")
         if recovered is None:
             raise Lost(f"{pipe}: something was cut, and nothing said so")
     if len(after.items) < len(expected):
