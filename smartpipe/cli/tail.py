@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -30,7 +31,10 @@ LOOK = 1.0
 )
 @click.option("-k", "--key", type=as_key, metavar="KEY", help="Write the values of this pair as they are.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="End after so many seconds without a block."
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="End after so many seconds without a block.",
 )
 @click.option("--top", is_flag=True, help="Only the blocks, not their pairs.")
 @json_option
@@ -45,6 +49,8 @@ def tail(
     """
     if key is not None and (top or as_json):
         raise click.UsageError("--key writes values as they are: leave --top and --json out")
+    if timeout is not None and math.isnan(timeout):
+        raise click.UsageError("--timeout is no number of seconds")
     failed = False
 
     def fail(error: smartpipe.SmartPipeError) -> None:

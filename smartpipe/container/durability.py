@@ -9,6 +9,7 @@ import time
 from smartpipe._platform import Descriptor, disk
 
 MODES = ("none", "close", "block")
+MOST_MILLISECONDS = 1_000_000_000
 
 
 class Grouped:
@@ -28,8 +29,8 @@ class Grouped:
     def __init__(self, *, milliseconds: float | None = None, bytes: int | None = None) -> None:
         if milliseconds is None and bytes is None:
             raise ValueError("Grouped needs milliseconds or bytes, or both")
-        if milliseconds is not None and not 0 < milliseconds <= threading.TIMEOUT_MAX * 1000:
-            raise ValueError(f"milliseconds is {milliseconds}, not more than 0")
+        if milliseconds is not None and not 0 < milliseconds <= MOST_MILLISECONDS:
+            raise ValueError(f"milliseconds is {milliseconds}, not between 0 and {MOST_MILLISECONDS}")
         if bytes is not None and bytes < 1:
             raise ValueError(f"bytes is {bytes}, not at least 1")
         self.milliseconds = milliseconds

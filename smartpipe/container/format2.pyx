@@ -82,7 +82,7 @@ cdef class Format2(Layout):
             if self.blank and size > 0 and not self.source.read(0, 1).startswith(b"\0"):
                 # Nothing was here when it was opened, not even an id.
                 raise errors.ReplacedError("the pipe was begun since; open it again", path=self.source.path)
-            if size == self.size and size == self.tally.end:
+            if size == self.size and (self.blank or size == self.tally.end):
                 self.check_named()
                 return
             if size < self.tally.end or not self.same_end():

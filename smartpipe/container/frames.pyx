@@ -120,7 +120,7 @@ cdef int take(Frames frames, str path, Mapped mapped, uint64_t size, Source sour
             break
         if frame.to > frames.data_size and (frame.flags & SP_FRAME_CLOSED or frames.data_size < frame.synced):
             raise errors.TruncatedError(f"the file has {frames.data_size} bytes, its index covers {frame.to}: it was "
-                                        "cut; without the index, what is left can be read",
+                                        "cut; smartpipe recover reads what is left",
                                         path=source.path, offset=frames.data_size)
         tally.synced = max(tally.synced, frame.synced)
         if frames.complaint is None:

@@ -122,7 +122,11 @@ def look_at(paths: Paths, path: str, file: Descriptor) -> Found:
                 path=path,
             )
         if of_format2:
-            raise errors.FormatError("the index is one of format 2, but this file is not", path=path)
+            raise errors.FormatError(
+                "the index is one of format 2, but this file does not begin like one; if it was damaged there, "
+                "smartpipe recover reads it",
+                path=path,
+            )
         return Found(1, 0, compressed)
     if is_blank(paths.index):
         return Found(2, 0, compressed, blank=True)

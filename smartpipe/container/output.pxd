@@ -26,6 +26,7 @@ cdef class Output:
     cdef object timer              # that syncs some time after a write; None: there is none
     cdef readonly uint64_t index_size
     cdef bint unsyncable
+    cdef object failed_number      # of the system for that; None: it was an interrupt
     cdef readonly str failed       # why nothing more is written; None while all is well
     cdef int put(self, bytes key, Encoder encoder) except -1
     cdef int check_usable(self) except -1

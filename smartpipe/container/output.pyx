@@ -60,12 +60,14 @@ cdef class Output:
             self.unsyncable = True
             self.fail(self.timer.error, "the data could not be synced")
         if self.failed is not None:
-            raise errors.StorageError(f"nothing more is written after an error: {self.failed}", path=self.data_path)
+            raise errors.StorageError(f"nothing more is written after an error: {self.failed}", path=self.data_path,
+                                      number=self.failed_number)
         return 0
 
     def fail(self, error, what, block=None):
         """Let an OSError be the last thing that happens to these files; returns what to raise."""
         self.failed = f"{what}: {error.strerror}"
+        self.failed_number = error.errno
         self.lose_waiting()
         return errors.StorageError(f"{self.failed}; {self.index.count} blocks are whole", path=self.data_path,
                                    block=block, offset=self.written, number=error.errno)

@@ -57,7 +57,7 @@ def paths_of(path: str | os.PathLike[str]) -> Paths:
     name = os.fsdecode(path)
     if not name:
         raise ValueError("the path of a pipe is empty")
-    if not os.path.basename(name):
+    if os.path.basename(name) in ("", ".", ".."):
         raise errors.FormatError("this names a folder, not a pipe", path=name)
     prefix, extension = os.path.splitext(name)
     if extension in EXTENSIONS:

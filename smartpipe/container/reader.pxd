@@ -9,6 +9,7 @@ cdef class Reader:
     cdef readonly str path
     cdef readonly str data_path
     cdef readonly str index_path
+    cdef object place              # the paths from the root
     cdef readonly int format
     cdef readonly str codec
     cdef uint64_t first            # the blocks that this reader shows, by number: all, or those of a split
@@ -21,4 +22,5 @@ cdef class Reader:
     cdef int check_open(self) except -1
     cdef Block find_block(self, bytes key)
     cdef int64_t number_of_key(self, bytes key) except -2
+    cdef bint reopen(self) except -1
     cdef int skip(self, error, handler) except -1

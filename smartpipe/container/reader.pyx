@@ -95,6 +95,16 @@ cdef class Reader:
         split = path if isinstance(path, Split) else None
         paths = paths_of(path if split is None else split.path)
         self.limit = check_limit(max_block_size)
+        self.path = paths.prefix
+        self.index_path = paths.index
+        self.place = paths.absolute()
+        self.open_files(paths)
+        self.closed = False
+        if split is not None:
+            self.confine(split)
+
+    def open_files(self, paths):
+        """Open the pipe that has the name now."""
         try:
             self.layout, self.data_path = open_layout(paths, self.limit)
         except errors.SmartPipeError:
@@ -103,9 +113,6 @@ cdef class Reader:
             path = error.filename or paths.prefix
             raise errors.StorageError(error.strerror, path=path, number=error.errno) from error
         self.layout.warn()
-        self.closed = False
-        self.path = paths.prefix
-        self.index_path = paths.index
         if isinstance(self.layout, Format2):
             self.format = 2
             codec = (<Format2>self.layout).codec
@@ -114,8 +121,6 @@ cdef class Reader:
             self.format = 1
             self.codec = CODECS[(<Format1>self.layout).compressed]
         self.stop = self.layout.whole
-        if split is not None:
-            self.confine(split)
 
     def confine(self, split):
         """Show only the blocks of a split."""
@@ -290,10 +295,27 @@ cdef class Reader:
         if self.confined:
             raise ValueError("a split of a pipe does not grow")
         before = self.stop
-        self.layout.refresh()
+        try:
+            self.layout.refresh()
+        except errors.ReplacedError:
+            if before > 0 or not self.reopen():
+                raise
         self.layout.warn()
         self.stop = self.layout.whole
         return self.stop - before
+
+    cdef bint reopen(self) except -1:
+        """Open what has the name now, for a reader that has shown no block; False where that is no pipe.
+
+        So a pipe may be opened in the moment in which it is begun.
+        """
+        old = self.layout
+        try:
+            self.open_files(self.place)
+        except errors.SmartPipeError:
+            return False
+        old.close()
+        return True
 
     def follow(self, timeout=None, select=None, start=None, on_error="raise"):
         """Iterate over (key, block) as blocks are written; ends when the writer has closed the pipe.

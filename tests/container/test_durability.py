@@ -141,8 +141,9 @@ def test_what_waits_is_lost_when_the_disk_is_full_and_the_writer_knows(kind: Kin
     with pytest.raises(smartpipe.StorageError, match="1 blocks are whole"):
         pipe.flush()
     assert len(pipe) == 1 and b"a" in pipe and b"b" not in pipe
-    with pytest.raises(smartpipe.StorageError):
+    with pytest.raises(smartpipe.StorageError) as caught:
         pipe.write(b"c", {})
+    assert caught.value.errno == errno.EIO
     log.fail = None
     pipe.close()
     with warned():
@@ -287,6 +288,8 @@ def test_an_interrupted_write_that_can_not_be_cut_off_is_the_last(
         ({}, "milliseconds or bytes"),
         ({"milliseconds": 0}, "milliseconds is 0"),
         ({"milliseconds": -1}, "milliseconds is -1"),
+        ({"milliseconds": float("inf")}, "milliseconds is inf"),
+        ({"milliseconds": float("nan")}, "milliseconds is nan"),
         ({"bytes": 0}, "bytes is 0"),
     ],
 )

@@ -238,6 +238,24 @@ def test_follow_refuses_wrong_arguments_at_once(wrong: dict[str, Any], prefix: s
         reader.follow(**wrong)
 
 
+@every_kind
+@pytest.mark.parametrize("left", [b"", b"\x89SP2\r\n", bytes(40)])
+def test_a_pipe_that_is_begun_after_it_was_opened(kind: Kind, left: bytes, prefix: str) -> None:
+    # What a reader may find in the moment of the creation, and after a kill then.
+    kind.data(prefix).write_bytes(left)
+    index(prefix).write_bytes(bytes(64) if left[:1] == b"\0" else b"")
+    with warned(), smartpipe.open(prefix) as reader:
+        assert len(reader) == 0
+        assert reader.refresh() == 0
+        assert list(reader.follow(timeout=0)) == []
+        blocks = reader.follow(timeout=30)
+        with smartpipe.open(prefix, "a", format=kind.format) as pipe:
+            pipe.write(*SMALL[0])
+            pipe.write(*SMALL[2])
+        assert [key for key, _ in blocks] == [SMALL[0][0], SMALL[2][0]]
+        assert (reader.format, reader.codec) == (kind.format, "zlib" if kind.compress else "none")
+
+
 # on_error
 
 

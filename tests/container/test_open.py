@@ -741,3 +741,15 @@ def test_a_pipe_that_is_begun_while_it_is_opened(prefix: str, monkeypatch: pytes
     with smartpipe.open(prefix) as pipe:
         assert list(pipe) == [b"a"]
     writers[0].close()
+
+
+@pytest.mark.parametrize("name", [".", "..", "folder/.", "folder/.."])
+def test_a_folder_that_is_named_with_dots_is_no_pipe(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for mode in ("r", "w", "a", "x"):
+        with pytest.raises(smartpipe.FormatError, match="folder"):
+            smartpipe.open(name, mode)  # type: ignore[call-overload]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
