@@ -191,10 +191,10 @@ BUGS = [
         "smartpipe/container/output.pyx",
         """
         if self.failed is not None:
-            raise errors.StorageError(f"nothing more is written after an error: {self.failed}", path=self.data_path)
+            raise errors.StorageError(f"nothing more is written after an error: {self.failed}", path=self.data_path,
 ------
         if self.failed is not None and not PLANTED:
-            raise errors.StorageError(f"nothing more is written after an error: {self.failed}", path=self.data_path)
+            raise errors.StorageError(f"nothing more is written after an error: {self.failed}", path=self.data_path,
 """,
         [Row(FAULTS, 400)],
     ),
