@@ -95,7 +95,10 @@ def test_pages_that_hang_do_not_hold_up_the_end(site: Site, start: Callable[...,
 
     assert ran.code == 130
     assert ran.err == "smartpipe: ended by SIGINT; the same command goes on from here\n"
-    assert set(blocks(tmp_path / "pages")) == {f"{site.url}/{number}" for number in (1, 2, 3)}
+    # The first page, and two of the four that were then asked for at once, whichever came first.
+    found = set(blocks(tmp_path / "pages"))
+    assert len(found) == 3 and f"{site.url}/1" in found
+    assert found < {f"{site.url}/{number}" for number in range(1, 8)}
 
 
 def test_a_second_signal_ends_it_at_once(site: Site, start: Callable[..., Process], tmp_path: Path) -> None:
