@@ -10,6 +10,7 @@ cdef class Format1(Layout):
     cdef readonly bint compressed
     cdef readonly bint torn        # the index ends within an entry
     cdef uint64_t end              # where that entry says the data before it ends
+    cdef bint written              # a writer had the pipe open when the index was read last
     cdef readonly uint64_t index_good  # bytes of the index that are whole entries
     cdef bytes last_entry          # of them
     cdef uint64_t finished(self) except? 0

@@ -18,6 +18,7 @@ from smartpipe._platform import open_reading
 from smartpipe.container.headers import header_of
 
 cdef uint64_t UNKNOWN = <uint64_t>-1
+cdef uint64_t PAGE = 4096  # every page of memory ends at a multiple of it
 
 
 cdef uint64_t torn_offset(const uint8_t *p, size_t n) noexcept:
@@ -61,13 +62,13 @@ cdef class Format1(Layout):
         self.index = Index()
         self.last_entry = b""
         self.read_index(self.load())
-        if self.index.count == 0 and self.size > 0 and (locked or not self.source.writer()):
+        if self.index.count == 0 and self.size > 0 and (locked or not self.written):
             raise errors.CorruptError(f"the index lists no block, and the data file has {self.size} bytes: the keys of "
                                       "its blocks are lost", path=self.index_path)
         self.whole = self.index.count
         if locked:
             return
-        if self.source.writer():
+        if self.written:
             self.whole = self.finished()
         elif self.torn:
             self.complaints.append(f"{self.index_path}: the index ends within an entry at offset {self.index_good}: "
@@ -77,18 +78,24 @@ cdef class Format1(Layout):
         """Return the index file from the last entry that was taken in on.
 
         A writer lists a block before it writes it. The size of the data is that of a moment at which nothing more was
-        listed, so that the last block does not end behind itself.
+        listed, so that the last block does not end behind itself. `written` tells whether a writer had the pipe open:
+        where none had, nothing was written meanwhile either, so that what a writer was just writing is not taken for
+        whole because it has ended since.
         """
         start = self.index_good - len(self.last_entry)
-        file = open_reading(self.index_place)
-        try:
-            size = -1
-            while size != file.size():
-                size = file.size()
-                self.size = self.source.size()
-            return file.read_at(start, max(size - start, 0))
-        finally:
-            file.close()
+        while True:
+            file = open_reading(self.index_place)
+            try:
+                size = -1
+                while size != file.size():
+                    size = file.size()
+                    self.size = self.source.size()
+                self.written = bool(self.source.writer())
+                settled = self.written or (size == file.size() and self.size == self.source.size())
+                if settled and file.is_named(self.index_place):  # not one that a writer began anew
+                    return file.read_at(start, max(size - start, 0))
+            finally:
+                file.close()
 
     def read_index(self, bytes data):
         """Take in what `load` gave."""
@@ -138,13 +145,16 @@ cdef class Format1(Layout):
         self.index_good = start + position
 
     cdef uint64_t finished(self) except? 0:
-        """How many blocks are whole while a writer has the pipe open: it may just be writing the last one."""
+        """How many blocks are whole while a writer has the pipe open: it may just be writing the last one.
+
+        The system shows what is written page by page. Where a page ends between two pairs, the block looks whole.
+        """
         cdef sp_entry entry
         cdef uint64_t count = self.index.count
         if count == 0:
             return 0
         self.index.entry(count - 1, &entry)
-        if self.torn or entry.offset >= self.size:
+        if self.torn or entry.offset >= self.size or (not self.compressed and self.size % PAGE == 0):
             return count - 1  # listed, and perhaps not written yet
         try:
             self.fetch(count - 1, self.key(count - 1, &entry))
@@ -155,7 +165,6 @@ cdef class Format1(Layout):
     def refresh(self):
         cdef bytes data
         with self.lock:
-            written = self.source.writer()
             try:
                 data = self.load()
             except FileNotFoundError:
@@ -167,7 +176,7 @@ cdef class Format1(Layout):
                 raise errors.ReplacedError("the end of the pipe was cut, and perhaps written anew; open it again",
                                            path=self.source.path)
             self.read_index(data)
-            self.whole = max(self.whole, self.finished() if written else self.index.count)
+            self.whole = max(self.whole, self.finished() if self.written else self.index.count)
 
     cdef uint64_t last_offset(self) except? 0:
         cdef sp_entry entry

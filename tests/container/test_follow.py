@@ -8,11 +8,13 @@ import os
 import pickle
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import smartpipe
+from smartpipe.container import format1
 
 from .pipes import (
     PAGES,
@@ -88,6 +90,47 @@ def test_refresh_sees_nothing_of_an_unfinished_block(kind: Kind, prefix: str) ->
         os.pwrite(file.fileno(), whole[-1:], len(whole) - 1)
         assert reader.refresh() == 1
         assert listed(reader) == [*SMALL, NEW]
+
+
+def test_format1_shows_a_block_that_ends_with_a_page_when_it_is_sure_to_be_whole(prefix: str) -> None:
+    # FORMAT.md, «Format 1»: a page may end between two pairs of a block that is just being written.
+    with smartpipe.open(prefix, "x", format=1) as pipe:
+        pipe.write(b"a", [(b"k", b"v" * 2039)])
+        pipe.write(b"b", [(b"k", b"v" * 2039)])
+        assert os.path.getsize(prefix + ".dat") == 4096
+        with smartpipe.open(prefix) as reader:
+            assert list(reader) == [b"a"]
+            assert reader.refresh() == 0
+            pipe.write(b"c", [(b"k", b"v")])
+            assert reader.refresh() == 2
+        pipe.write(b"d", [(b"k", b"v" * 4068), (b"", b"")])
+        assert os.path.getsize(prefix + ".dat") == 2 * 4096 - 1
+        with smartpipe.open(prefix) as reader:
+            assert list(reader) == [b"a", b"b", b"c", b"d"]
+        pipe.write(b"e", [(b"k", b"v" * 4088)])
+        with smartpipe.open(prefix) as reader:
+            assert os.path.getsize(prefix + ".dat") % 4096 == 0
+            assert b"e" not in reader
+            pipe.close()
+            assert reader.refresh() == 1
+
+
+def test_an_index_that_a_writer_begins_anew_while_it_is_read(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What a writer leaves that was killed before its first block: the next one begins the index anew.
+    Path(prefix + ".dat").touch()
+    Path(prefix + ".idx").touch()
+    opened = format1.open_reading
+
+    def meanwhile(path: str) -> Any:
+        file = opened(path)
+        monkeypatch.undo()
+        with smartpipe.open(prefix, "a", format=1) as pipe:
+            pipe.write(*NEW)
+        return file
+
+    monkeypatch.setattr(format1, "open_reading", meanwhile)
+    with smartpipe.open(prefix) as reader:
+        assert listed(reader) == [NEW]
 
 
 @every_kind

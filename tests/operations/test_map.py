@@ -656,7 +656,7 @@ def function(key, block):
     time.sleep(0.003)
     while key == b"00500" and not os.path.exists(release):
         time.sleep(0.01)
-    print("called with", key.decode(), file=sys.stderr)
+    sys.stderr.write("called with " + key.decode() + "\\n")  # at once: two workers do
     return {b"n": b"%d" % (2 * int(block[b"n"])), b"raw": block[b"raw"]}
 
 smartpipe.map(source, new, function, jobs=int(jobs))
