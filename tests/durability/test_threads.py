@@ -179,7 +179,8 @@ def share_a_writer(kind: Kind, random: Random, prefix: str) -> None:
     try:
         durability = DURABILITIES[random.choice(list(DURABILITIES))]
         followers = Together(SECONDS)
-        with warned(), smartpipe.open(prefix, "x", **kind.options, durability=durability, level=1) as pipe:
+        options = {**kind.options, "durability": durability, "level": 1, "threads": random.choice((1, 2))}
+        with warned(), smartpipe.open(prefix, "x", **options) as pipe:
             for number in range(THREADS):
                 together.start(write, pipe, number, written[number], Random(random.random()), together)
             followers.start(lambda: seen[0].extend(follow(prefix)))
