@@ -8,7 +8,8 @@ from libc.string cimport memcmp, memcpy, memset
 
 from smartpipe._codec cimport (
     SP_BLOCK, SP_DIRECTORY_ENTRY, SP_FULL, SP_NONE, SP_OK, SP_PAIR_LENGTHS, SP_RECORD_HEADER, SP_ZLIB, crc32,
-    directory_encode, sp_key_position, sp_lead_size, sp_segment, sp_store32,
+    directory_encode, rows_measure, rows_put_format1, rows_put_head, sp_head, sp_key_position, sp_lead_size, sp_rows,
+    sp_rows_sizes, sp_segment, sp_store32,
 )
 from smartpipe.container.block cimport as_bytes
 from smartpipe.container.source cimport SLACK
@@ -31,10 +32,13 @@ cdef class Encoder:
             self.deflater = Deflater(level)
 
     def fill(self, pairs):
-        """Take over all pairs of a mapping, or of an iterable of pairs."""
+        """Take over all pairs of a mapping, or of an iterable of pairs, or of rows."""
         if isinstance(pairs, dict):
             for key, value in (<dict>pairs).items():
                 self.add(key, value)
+            return
+        if isinstance(pairs, Rows):
+            self.add_rows(pairs)
             return
         if isinstance(pairs, (bytes, str)):
             raise TypeError(f"pairs are a mapping or an iterable of (key, value), not {type(pairs).__name__}")
@@ -62,6 +66,21 @@ cdef class Encoder:
         self.raw = raw
         self.pairs += 1
         return 0
+
+    cdef int add_rows(self, Rows rows) except -1:
+        """Take over rows; BlockTooLargeError, with nothing taken, where the block would grow too large."""
+        cdef sp_rows *piece = <sp_rows *>rows.pieces.data
+        cdef uint64_t raw = self.raw + rows.raw, i
+        if raw > self.limit:
+            raise errors.BlockTooLargeError(f"{raw} bytes, more than max_block_size, {self.limit}")
+        for i in range(rows.pieces.size // sizeof(sp_rows)):
+            self.put_rows(&piece[i], self.pairs)
+            self.pairs += <uint32_t>(piece[i].stop - piece[i].start)
+        self.raw = raw
+        return 0
+
+    cdef int put_rows(self, sp_rows *rows, uint32_t pair) except -1:
+        raise TypeError("an encoder is of a format")
 
     cdef int clear(self) except -1:
         """Forget the pairs, to begin anew."""
@@ -117,6 +136,14 @@ cdef class Encoder1(Encoder):
         self.data.append(PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
         sp_store32(self.data.extend(4), <uint32_t>PyBytes_GET_SIZE(value))
         self.data.append(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+        return 0
+
+    cdef int put_rows(self, sp_rows *rows, uint32_t pair) except -1:
+        cdef sp_rows_sizes sizes = rows_measure(rows, 0)
+        cdef uint8_t *out = self.data.extend(SP_PAIR_LENGTHS * (rows.stop - rows.start) + sizes.key_bytes
+                                             + sizes.value_bytes)
+        with nogil:
+            rows_put_format1(rows, out)
         return 0
 
     cdef int encode(self, bytes block) except -1:
@@ -177,6 +204,25 @@ cdef class Encoder2(Encoder):
         segment.raw = <uint32_t>length
         (<const char **>self.pointers.extend(sizeof(char *)))[0] = PyBytes_AS_STRING(value)
         self.large.append(value)
+        return 0
+
+    cdef int add_rows(self, Rows rows) except -1:
+        Encoder.add_rows(self, rows)
+        self.large.append(rows.owners)
+        return 0
+
+    cdef int put_rows(self, sp_rows *rows, uint32_t pair) except -1:
+        cdef sp_rows_sizes sizes = rows_measure(rows, LARGE)
+        cdef uint64_t pairs = rows.stop - rows.start
+        cdef sp_head head
+        head.key_lengths = self.key_lengths.extend(4 * pairs)
+        head.value_lengths = self.value_lengths.extend(4 * pairs)
+        head.keys = self.keys.extend(sizes.key_bytes)
+        head.small = self.small.extend(sizes.small_bytes)
+        head.segments = <sp_segment *>self.segments.extend(sizes.larges * sizeof(sp_segment))
+        head.pointers = <const uint8_t **>self.pointers.extend(sizes.larges * sizeof(uint8_t *))
+        with nogil:
+            rows_put_head(rows, &sizes, LARGE, pair, &head)
         return 0
 
     cdef int encode(self, bytes block) except -1:

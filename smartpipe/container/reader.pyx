@@ -11,11 +11,13 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from smartpipe._codec cimport sp_entry
 from smartpipe.container.block cimport Block, as_bytes
+from smartpipe.container.columns cimport Batches
 from smartpipe.container.format1 cimport Format1
 from smartpipe.container.format2 cimport Format2
 from smartpipe.container.layout cimport Batch, Layout
 
 from smartpipe import errors
+from smartpipe.container.columns import BATCH
 from smartpipe.container.headers import CODECS
 from smartpipe.container.opening import open_layout
 from smartpipe.container.paths import paths_of
@@ -284,6 +286,30 @@ cdef class Reader:
         if number < 0:
             raise errors.BlockNotFound("there is no such block to start at", path=self.data_path, block=wanted)
         return number
+
+    # As columns
+
+    def columns(self, batch=BATCH, select=None, start=None, on_error="raise"):
+        """Iterate over all pairs as batches of numpy arrays, `Columns`, without a Python object per pair.
+
+        A batch has whole blocks, and ends with the one that makes its arrays reach `batch` bytes. Their memory is used
+        again for a later batch, unless somebody keeps one of them. `select`, `start`, `on_error` and the `position` of
+        the iterator are those of `items`. Needs numpy.
+
+        >>> import smartpipe, tempfile
+        >>> prefix = tempfile.mkdtemp() + "/pipe"
+        >>> with smartpipe.open(prefix, "w") as pipe:
+        ...     pipe.write(b"a", {b"raw": b"<html>", b"log": b"ok"})
+        >>> with smartpipe.open(prefix) as pipe:
+        ...     for batch in pipe.columns():
+        ...         print(batch, batch.value_offsets, batch.values.tobytes(), batch[1])
+        <smartpipe.Columns of 1 blocks, 2 pairs> [0 6 8] b'<html>ok' (b'a', b'log', b'ok')
+        """
+        try:
+            import numpy
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError("columns need numpy: pip install 'smartpipe[columns]'", name="numpy") from error
+        return Batches(self.items(select, start, on_error), numpy, batch, False)
 
     def refresh(self):
         """Take in the blocks that were written since the pipe was opened or refreshed; returns how many.

@@ -5,11 +5,13 @@ import threading
 import warnings
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
+from smartpipe._codec cimport sp_offset_at
 from smartpipe.container.block cimport as_bytes
 from smartpipe.container.encoder cimport Encoder, Encoder1, Encoder2
 from smartpipe.container.output cimport Output, Output2
+from smartpipe.container.rows cimport Rows, Strings
 from smartpipe.container.source cimport is_too_large
 
 from smartpipe import errors
@@ -163,6 +165,43 @@ cdef class Writer:
         except errors.BlockTooLargeError as error:
             raise self._placed(error, block)
         return self.commit(encoder, block)
+
+    def write_columns(self, block_keys, block_pairs, keys, values):
+        """Write many blocks, whose pairs lie in columns, without a Python object per pair; returns how many.
+
+        `block_keys`, `keys` and `values` are tuples (offsets, data): string i goes from `offsets[i]` to
+        `offsets[i + 1]` of the data. Block b has the pairs from number `block_pairs[b]` to before `block_pairs[b + 1]`;
+        these offsets begin with 0 and end with the number of pairs. Offsets are int64 or int32; numpy arrays, or anything
+        with the buffer protocol, which nobody changes meanwhile. So a batch of `Reader.columns` is written.
+
+        Offsets that do not fit are ValueError, before anything is written. Errors of a block are those of `write`; the
+        blocks before it are written then.
+
+        >>> import array, smartpipe, tempfile
+        >>> offsets = lambda *numbers: array.array("q", numbers)
+        >>> with smartpipe.open(tempfile.mkdtemp() + "/pipe", "w") as pipe:
+        ...     pipe.write_columns((offsets(0, 1, 2), b"ab"), offsets(0, 2, 3),
+        ...                        (offsets(0, 3, 6, 9), b"rawlograw"), (offsets(0, 6, 8, 11), b"<html>ok<p>"))
+        2
+        """
+        cdef Strings names = Strings(block_keys, "block_keys"), ends = Strings(block_pairs, "block_pairs", False)
+        cdef Strings pair_keys = Strings(keys, "keys"), pair_values = Strings(values, "values")
+        cdef uint64_t i
+        cdef Rows rows
+        for what, column, count, of in (("block_pairs", ends, names.count, "the number of block_keys"),
+                                        ("values", pair_values, pair_keys.count, "the number of keys")):
+            if (<Strings>column).count != count:
+                raise ValueError(f"{what} has {(<Strings>column).count} rows, and {of} is {count}")
+        if sp_offset_at(&ends.c, 0) != 0 or sp_offset_at(&ends.c, ends.count) != <int64_t>pair_keys.count:
+            raise ValueError(f"block_pairs goes from {sp_offset_at(&ends.c, 0)} to {sp_offset_at(&ends.c, ends.count)}, "
+                             f"not from 0 to {pair_keys.count}, the number of pairs")
+        self.check_open()
+        for i in range(names.count):
+            rows = Rows()
+            rows.add(&pair_keys.c, &pair_values.c, sp_offset_at(&ends.c, i), sp_offset_at(&ends.c, i + 1),
+                     (pair_keys, pair_values))
+            Writer.write(self, names.at(i), rows)
+        return names.count
 
     def block(self, key):
         """Return a block to be put together step by step in a `with` statement: `append(key, value)` adds a pair.
