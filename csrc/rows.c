@@ -53,18 +53,34 @@ uint64_t sp_bits_zero(const uint8_t *bits, uint64_t from, uint64_t to) {
     return from < to ? from : to;
 }
 
+static uint64_t length_at(const sp_strings *s, uint64_t i) {
+    uint64_t length;
+    sp_string_at(s, i, &length);
+    return length;
+}
+
+static uint64_t total(const sp_strings *s, uint64_t from, uint64_t to) {
+    if (s->kind != SP_VIEWS)
+        return (uint64_t)(sp_offset_at(s, to) - sp_offset_at(s, from));
+    uint64_t bytes = 0;
+    for (; from < to; from++)
+        bytes += length_at(s, from);
+    return bytes;
+}
+
 sp_rows_sizes sp_rows_measure(const sp_rows *rows, uint64_t large) {
     sp_rows_sizes sizes = {0, 0, 0, 0};
-    uint64_t length;
+    sizes.key_bytes = total(&rows->keys, rows->from, rows->to);
+    sizes.value_bytes = total(&rows->values, rows->from, rows->to);
+    sizes.small_bytes = sizes.value_bytes;
+    if (large > sizes.value_bytes)
+        return sizes;
     for (uint64_t i = rows->from; i < rows->to; i++) {
-        sp_string_at(&rows->keys, i, &length);
-        sizes.key_bytes += length;
-        sp_string_at(&rows->values, i, &length);
-        sizes.value_bytes += length;
-        if (length < large)
-            sizes.small_bytes += length;
-        else
+        uint64_t length = length_at(&rows->values, i);
+        if (length >= large) {
+            sizes.small_bytes -= length;
             sizes.larges++;
+        }
     }
     return sizes;
 }
@@ -84,33 +100,49 @@ static void gather(const sp_strings *s, uint64_t from, uint64_t to, uint64_t byt
     }
 }
 
-void sp_rows_put_head(const sp_rows *rows, const sp_rows_sizes *sizes, uint64_t large, uint32_t pair,
-                      const sp_head *head) {
-    uint8_t *key_lengths = head->key_lengths, *value_lengths = head->value_lengths, *small = head->small;
-    uint32_t larges = 0;
+static void put_lengths(const sp_strings *s, uint64_t from, uint64_t to, uint8_t *out) {
+    for (; from < to; from++, out += 4)
+        sp_store32(out, (uint32_t)length_at(s, from));
+}
+
+void sp_rows_put_larges(const sp_rows *rows, uint64_t large, uint32_t pair, sp_segment *segments,
+                        const uint8_t **pointers) {
     uint64_t length;
-    gather(&rows->keys, rows->from, rows->to, sizes->key_bytes, head->keys);
-    if (sizes->larges == 0)
-        gather(&rows->values, rows->from, rows->to, sizes->value_bytes, small);
-    for (uint64_t i = rows->from; i < rows->to; i++, pair++, key_lengths += 4, value_lengths += 4) {
-        sp_string_at(&rows->keys, i, &length);
-        sp_store32(key_lengths, (uint32_t)length);
+    for (uint64_t i = rows->from; i < rows->to; i++, pair++) {
         const uint8_t *value = sp_string_at(&rows->values, i, &length);
-        sp_store32(value_lengths, (uint32_t)length);
-        if (sizes->larges == 0)
-            continue;
-        if (length < large) {
-            sp_copy(small, value, length);
-            small += length;
-            continue;
+        if (length >= large) {
+            sp_segment segment = {pair, (uint32_t)length, 0, 0, 0};
+            *segments++ = segment;
+            *pointers++ = value;
         }
-        sp_segment segment = {pair, (uint32_t)length, 0, 0, 0};
-        head->segments[larges] = segment;
-        head->pointers[larges++] = value;
     }
 }
 
-void sp_rows_put_format1(const sp_rows *rows, uint8_t *out) {
+void sp_rows_put_head(const sp_rows *rows, uint64_t large, sp_head *head) {
+    sp_rows_sizes sizes = sp_rows_measure(rows, large);
+    uint64_t count = rows->to - rows->from, length;
+    put_lengths(&rows->keys, rows->from, rows->to, head->key_lengths);
+    put_lengths(&rows->values, rows->from, rows->to, head->value_lengths);
+    gather(&rows->keys, rows->from, rows->to, sizes.key_bytes, head->keys);
+    if (sizes.larges == 0) {
+        gather(&rows->values, rows->from, rows->to, sizes.value_bytes, head->small);
+    } else {
+        uint8_t *small = head->small;
+        for (uint64_t i = rows->from; i < rows->to; i++) {
+            const uint8_t *value = sp_string_at(&rows->values, i, &length);
+            if (length < large) {
+                sp_copy(small, value, length);
+                small += length;
+            }
+        }
+    }
+    head->key_lengths += 4 * count;
+    head->value_lengths += 4 * count;
+    head->keys += sizes.key_bytes;
+    head->small += sizes.small_bytes;
+}
+
+uint8_t *sp_rows_put_format1(const sp_rows *rows, uint8_t *out) {
     uint64_t length;
     for (uint64_t i = rows->from; i < rows->to; i++) {
         const uint8_t *p = sp_string_at(&rows->keys, i, &length);
@@ -122,4 +154,5 @@ void sp_rows_put_format1(const sp_rows *rows, uint8_t *out) {
         sp_copy(out + 4, p, length);
         out += 4 + length;
     }
+    return out;
 }

@@ -66,17 +66,20 @@ typedef struct sp_rows_sizes {
 /* What rows take. Values of `large` bytes and more are large. */
 sp_rows_sizes sp_rows_measure(const sp_rows *rows, uint64_t large);
 
-/* The parts of a head, each in room of its size, and of its large values segments with `pair` and `raw`, and pointers
- * to the bytes. `pair` is the number of the first pair. */
+/* The large values of rows: segments with `pair` and `raw`, and pointers to their bytes. `pair` is the number of the
+ * first pair. */
+void sp_rows_put_larges(const sp_rows *rows, uint64_t large, uint32_t pair, sp_segment *segments,
+                        const uint8_t **pointers);
+
+/* Where the parts of a head go, each in room of its size. */
 typedef struct sp_head {
     uint8_t *key_lengths, *value_lengths, *keys, *small;
-    sp_segment *segments;
-    const uint8_t **pointers;
 } sp_head;
-void sp_rows_put_head(const sp_rows *rows, const sp_rows_sizes *sizes, uint64_t large, uint32_t pair,
-                      const sp_head *head);
 
-/* The pairs as format 1 has them. */
-void sp_rows_put_format1(const sp_rows *rows, uint8_t *out);
+/* Writes what rows give to a head, and moves on behind it. */
+void sp_rows_put_head(const sp_rows *rows, uint64_t large, sp_head *head);
+
+/* Writes the pairs as format 1 has them; returns the end. */
+uint8_t *sp_rows_put_format1(const sp_rows *rows, uint8_t *out);
 
 #endif

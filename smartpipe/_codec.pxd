@@ -17,6 +17,7 @@ cdef extern from "bytes.h":
     uint64_t sp_load64(const uint8_t *p) nogil
     void sp_store32(uint8_t *p, uint32_t v) nogil
     void sp_store64(uint8_t *p, uint64_t v) nogil
+    void sp_copy(uint8_t *to, const uint8_t *data, size_t n) nogil
 
 cdef extern from "pairs.h":
     int SP_PAIR_LENGTHS, SP_ENTRY1
@@ -70,8 +71,6 @@ cdef extern from "rows.h":
         uint8_t *value_lengths
         uint8_t *keys
         uint8_t *small
-        sp_segment *segments
-        const uint8_t **pointers
     int64_t sp_offset_at(const sp_strings *strings, uint64_t row) nogil
     const uint8_t *sp_string_at(const sp_strings *strings, uint64_t row, uint64_t *length) nogil
 
@@ -161,9 +160,10 @@ cdef uint64_t strings_check(const sp_strings *strings, uint64_t start, uint64_t 
 cdef uint64_t strings_run(const sp_strings *strings, uint64_t start, uint64_t stop) noexcept nogil
 cdef uint64_t bits_zero(const uint8_t *bits, uint64_t start, uint64_t stop) noexcept nogil
 cdef sp_rows_sizes rows_measure(const sp_rows *rows, uint64_t large) noexcept nogil
-cdef void rows_put_head(const sp_rows *rows, const sp_rows_sizes *sizes, uint64_t large, uint32_t pair,
-                        const sp_head *head) noexcept nogil
-cdef void rows_put_format1(const sp_rows *rows, uint8_t *out) noexcept nogil
+cdef void rows_put_larges(const sp_rows *rows, uint64_t large, uint32_t pair, sp_segment *segments,
+                          const uint8_t **pointers) noexcept nogil
+cdef void rows_put_head(const sp_rows *rows, uint64_t large, sp_head *head) noexcept nogil
+cdef uint8_t *rows_put_format1(const sp_rows *rows, uint8_t *out) noexcept nogil
 
 cdef void file_encode(const sp_file *file, uint8_t *out) noexcept nogil
 cdef int file_decode(const uint8_t *p, size_t n, sp_file *file) noexcept nogil

@@ -69,9 +69,10 @@ cdef extern from "rows.h":
     uint64_t sp_strings_run(const sp_strings *strings, uint64_t start, uint64_t stop) nogil
     uint64_t sp_bits_zero(const uint8_t *bits, uint64_t start, uint64_t stop) nogil
     sp_rows_sizes sp_rows_measure(const sp_rows *rows, uint64_t large) nogil
-    void sp_rows_put_head(const sp_rows *rows, const sp_rows_sizes *sizes, uint64_t large, uint32_t pair,
-                          const sp_head *head) nogil
-    void sp_rows_put_format1(const sp_rows *rows, uint8_t *out) nogil
+    void sp_rows_put_larges(const sp_rows *rows, uint64_t large, uint32_t pair, sp_segment *segments,
+                            const uint8_t **pointers) nogil
+    void sp_rows_put_head(const sp_rows *rows, uint64_t large, sp_head *head) nogil
+    uint8_t *sp_rows_put_format1(const sp_rows *rows, uint8_t *out) nogil
 
 cdef extern from "record.h":
     void sp_file_encode(const sp_file *file, sp_crc32 crc, uint8_t *out) nogil
@@ -349,13 +350,17 @@ cdef sp_rows_sizes rows_measure(const sp_rows *rows, uint64_t large) noexcept no
     return sp_rows_measure(rows, large)
 
 
-cdef void rows_put_head(const sp_rows *rows, const sp_rows_sizes *sizes, uint64_t large, uint32_t pair,
-                        const sp_head *head) noexcept nogil:
-    sp_rows_put_head(rows, sizes, large, pair, head)
+cdef void rows_put_larges(const sp_rows *rows, uint64_t large, uint32_t pair, sp_segment *segments,
+                          const uint8_t **pointers) noexcept nogil:
+    sp_rows_put_larges(rows, large, pair, segments, pointers)
 
 
-cdef void rows_put_format1(const sp_rows *rows, uint8_t *out) noexcept nogil:
-    sp_rows_put_format1(rows, out)
+cdef void rows_put_head(const sp_rows *rows, uint64_t large, sp_head *head) noexcept nogil:
+    sp_rows_put_head(rows, large, head)
+
+
+cdef uint8_t *rows_put_format1(const sp_rows *rows, uint8_t *out) noexcept nogil:
+    return sp_rows_put_format1(rows, out)
 
 
 cdef void file_encode(const sp_file *file, uint8_t *out) noexcept nogil:

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from smartpipe._codec cimport Buffer, Deflater, Inflater, sp_record, sp_rows
+from smartpipe._codec cimport Buffer, Deflater, Inflater, sp_record
 from smartpipe.container.rows cimport Rows
 
 
@@ -18,7 +18,7 @@ cdef class Encoder:
     cdef int add(self, object key, object value) except -1
     cdef int put(self, bytes key, bytes value) except -1
     cdef int add_rows(self, Rows rows) except -1
-    cdef int put_rows(self, sp_rows *rows, uint32_t pair) except -1
+    cdef int put_rows(self, Rows rows) except -1
     cdef int encode(self, bytes block) except -1
     cdef int prove(self) except -1
     cdef int prove_stream(self, const uint8_t *stored, uint64_t size, const uint8_t *raw, uint64_t n,
@@ -40,5 +40,8 @@ cdef class Encoder2(Encoder):
     cdef list large                # what keeps the large values, which are not copied
     cdef Deflater quick            # for small heads
     cdef Buffer pointers
+    cdef uint64_t large_raw
+    cdef Rows rows                 # all pairs, in the place of the four buffers; None: they are there
+    cdef void put_head(self, uint8_t *to) noexcept nogil
     cdef uint64_t store(self, Deflater deflater, const uint8_t *p, uint64_t n, uint8_t *out,
                         int *status) noexcept nogil

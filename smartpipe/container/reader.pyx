@@ -10,14 +10,16 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from smartpipe._codec cimport sp_entry
+from smartpipe.container.arrow cimport export
 from smartpipe.container.block cimport Block, as_bytes
 from smartpipe.container.columns cimport Batches
 from smartpipe.container.format1 cimport Format1
 from smartpipe.container.format2 cimport Format2
+from smartpipe.container.gather cimport Gatherer
 from smartpipe.container.layout cimport Batch, Layout
 
 from smartpipe import errors
-from smartpipe.container.columns import BATCH
+from smartpipe.container.gather import BATCH
 from smartpipe.container.headers import CODECS
 from smartpipe.container.opening import open_layout
 from smartpipe.container.paths import paths_of
@@ -26,6 +28,7 @@ cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *)
 
 MAX_BLOCK_SIZE = 256 << 20
+ARROW_BATCH = 4 << 20  # bytes of a batch of an Arrow stream
 POLL = 0.02  # s between two looks at a pipe that is followed
 
 Entry = namedtuple("Entry", "key number offset stored raw pairs stamp", module=__name__)
@@ -309,7 +312,28 @@ cdef class Reader:
             import numpy
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError("columns need numpy: pip install 'smartpipe[columns]'", name="numpy") from error
-        return Batches(self.items(select, start, on_error), numpy, batch, False)
+        return Batches(self.items(select, start, on_error), numpy, batch)
+
+    def to_arrow(self, select=None, on_error="raise"):
+        """Return all pairs as a `pyarrow.Table` with columns block, key and value of type large_binary, one row a pair.
+
+        A block without pairs has no row. `select` and `on_error` are those of `items`. Needs pyarrow.
+        """
+        try:
+            import pyarrow
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError("to_arrow needs pyarrow: pip install 'smartpipe[arrow]'", name="pyarrow") from error
+        cdef Batches source = Batches(self.items(select, None, on_error), None, ARROW_BATCH)
+        try:
+            return pyarrow.RecordBatchReader.from_stream(source).read_all()
+        except Exception:
+            if source.failure is not None:
+                raise source.failure
+            raise
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        """All pairs as an Arrow stream, read batch by batch; of a schema that is asked for nothing is taken over."""
+        return export(Gatherer(self.items(), ARROW_BATCH, True))
 
     def refresh(self):
         """Take in the blocks that were written since the pipe was opened or refreshed; returns how many.

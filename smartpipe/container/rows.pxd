@@ -17,6 +17,8 @@ cdef class Rows:
     """
     cdef Buffer pieces             # sp_rows
     cdef list owners               # of the memory that they point into
+    cdef uint64_t count            # of the pieces
+    cdef uint64_t key_bytes
     cdef readonly uint64_t pairs
     cdef readonly uint64_t raw     # as a block has it: 8 bytes for each pair, and their keys and values
     cdef int add(self, const sp_strings *keys, const sp_strings *values, uint64_t start, uint64_t stop,

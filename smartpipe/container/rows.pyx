@@ -2,7 +2,7 @@
 
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport INT64_MAX, uint8_t
+from libc.stdint cimport INT64_MAX, UINT64_MAX, uint8_t
 
 from smartpipe._codec cimport (
     SP_OFFSETS32, SP_OFFSETS64, SP_PAIR_LENGTHS, rows_measure, sp_offset_at, sp_rows_sizes, sp_string_at, strings_check,
@@ -77,7 +77,9 @@ cdef class Rows:
         rows.values = values[0]
         rows.start = start
         rows.stop = stop
-        sizes = rows_measure(rows, 0)
+        sizes = rows_measure(rows, UINT64_MAX)
+        self.count += 1
+        self.key_bytes += sizes.key_bytes
         self.pairs += stop - start
         self.raw += SP_PAIR_LENGTHS * (stop - start) + sizes.key_bytes + sizes.value_bytes
         self.owners.append(owner)

@@ -18,6 +18,7 @@ from smartpipe import errors
 from smartpipe.container import opening
 from smartpipe.container.durability import check_durability
 from smartpipe.container.headers import CODECS
+from smartpipe.container.incoming import Incoming
 from smartpipe.container.index import DamagedIndex
 from smartpipe.container.paths import EXTENSIONS, missing, paths_of
 from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader, check_limit
@@ -202,6 +203,30 @@ cdef class Writer:
                      (pair_keys, pair_values))
             Writer.write(self, names.at(i), rows)
         return names.count
+
+    def write_arrow(self, data):
+        """Write the rows of a table with columns block, key and value, in any order; returns the number of blocks.
+
+        `data` is anything with `__arrow_c_stream__`: a pyarrow Table or RecordBatchReader, a polars DataFrame, a relation
+        of duckdb, a `Reader`. Neighbouring rows with the same block key are one block; a key that comes again later is a
+        DuplicateKeyError. The columns are binary or strings, also large ones or views; strings are written as UTF-8. Other
+        columns are ValueError, other types TypeError, and nothing is written then. A null is a ValueError that names the
+        row, what the stream fails with an OSError; the blocks before it are written then.
+
+        >>> import smartpipe, tempfile
+        >>> old, new = tempfile.mkdtemp() + "/old", tempfile.mkdtemp() + "/new"
+        >>> with smartpipe.open(old, "w") as pipe:
+        ...     pipe.write(b"a", {b"raw": b"<html>"})
+        >>> with smartpipe.open(old) as source, smartpipe.open(new, "w", compress=True) as pipe:
+        ...     pipe.write_arrow(source)
+        1
+        """
+        count = 0
+        self.check_open()
+        for key, rows in Incoming(data, self.limit):
+            Writer.write(self, key, rows)
+            count += 1
+        return count
 
     def block(self, key):
         """Return a block to be put together step by step in a `with` statement: `append(key, value)` adds a pair.
