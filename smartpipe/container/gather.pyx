@@ -161,7 +161,7 @@ cdef class Gatherer:
 
     cdef int fill(self, Memory memory) except -1:
         cdef Block block
-        while memory.size() + (memory.repeated if self.repeats else 0) < self.limit:
+        while memory.blocks == 0 or memory.size() + (memory.repeated if self.repeats else 0) < self.limit:
             found = next(self.items, None)
             if found is None:
                 return 0

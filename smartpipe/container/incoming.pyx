@@ -1,11 +1,11 @@
-"""Blocks out of an Arrow stream with columns block, key and value: neighbouring rows with the same block key are one."""
+"""Blocks out of an Arrow stream with columns block, key and value: neighbouring rows with one block key are one."""
 
 import os
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport INT64_MAX
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp
 
 from smartpipe._codec cimport (
     SP_OFFSETS32, SP_OFFSETS64, SP_VIEWS, bits_zero, sp_string_at, strings_check, strings_run,
@@ -60,8 +60,8 @@ cdef class Incoming:
 
     def __init__(self, data, uint64_t limit):
         if not hasattr(data, "__arrow_c_stream__"):
-            raise TypeError("write_arrow takes what has __arrow_c_stream__, as a pyarrow.Table or polars.DataFrame, not "
-                            f"{type(data).__name__}")
+            raise TypeError("write_arrow takes what has __arrow_c_stream__, as a pyarrow.Table or polars.DataFrame, "
+                            f"not {type(data).__name__}")
         self.limit = limit
         self.capsule = data.__arrow_c_stream__()
         self.stream = <ArrowArrayStream *>PyCapsule_GetPointer(self.capsule, "arrow_array_stream")
@@ -76,7 +76,8 @@ cdef class Incoming:
             names = [(<bytes>self.schema.children[i].name).decode(errors="replace")
                      for i in range(self.schema.n_children)]
         if sorted(names) != ["block", "key", "value"]:
-            found = ", ".join(names) if names else f"no table, but Arrow's type {(<bytes>self.schema.format).decode()!r}"
+            form = (<bytes>self.schema.format).decode(errors="replace")
+            found = ", ".join(names) if form == "+s" else f"no table, but Arrow's type {form!r}"
             raise ValueError(f"expected the columns block, key and value, found {found}")
         self.block = self.field(names, "block")
         self.key = self.field(names, "key")

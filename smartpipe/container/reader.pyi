@@ -2,9 +2,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Literal, NamedTuple, TypeVar, overload
 
+import pyarrow  # type: ignore[import-untyped]
 from typing_extensions import Buffer, Self, disjoint_base
 
 from smartpipe.container.block import Block
+from smartpipe.container.columns import Batches
+from smartpipe.container.gather import BATCH as BATCH
 from smartpipe.container.headers import CODECS as CODECS
 from smartpipe.container.paths import Paths
 from smartpipe.errors import SmartPipeError
@@ -12,6 +15,7 @@ from smartpipe.errors import SmartPipeError
 _T = TypeVar("_T")
 
 MAX_BLOCK_SIZE: Final[int]
+ARROW_BATCH: Final[int]
 POLL: Final[float]
 _OnError = Literal["raise", "skip"] | Callable[[SmartPipeError], object]
 
@@ -74,6 +78,15 @@ class Reader:
     def items(
         self, select: Iterable[Buffer] | None = None, start: int | Buffer | None = None, on_error: _OnError = "raise"
     ) -> Items: ...
+    def columns(
+        self,
+        batch: int = ...,
+        select: Iterable[Buffer] | None = None,
+        start: int | Buffer | None = None,
+        on_error: _OnError = "raise",
+    ) -> Batches: ...
+    def to_arrow(self, select: Iterable[Buffer] | None = None, on_error: _OnError = "raise") -> pyarrow.Table: ...
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...
     def refresh(self) -> int: ...
     def follow(
         self,

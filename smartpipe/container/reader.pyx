@@ -322,7 +322,8 @@ cdef class Reader:
         try:
             import pyarrow
         except ModuleNotFoundError as error:
-            raise ModuleNotFoundError("to_arrow needs pyarrow: pip install 'smartpipe[arrow]'", name="pyarrow") from error
+            raise ModuleNotFoundError("to_arrow needs pyarrow: pip install 'smartpipe[arrow]'",
+                                      name="pyarrow") from error
         cdef Batches source = Batches(self.items(select, None, on_error), None, ARROW_BATCH)
         try:
             return pyarrow.RecordBatchReader.from_stream(source).read_all()

@@ -13,8 +13,7 @@ cdef class Strings:
 
 
 cdef class Rows:
-    """Pairs of one block that lie in columns which somebody has in memory: one piece, or several that follow each other.
-    """
+    """Pairs of one block that lie in columns which somebody has in memory: one piece, or several in a row."""
     cdef Buffer pieces             # sp_rows
     cdef list owners               # of the memory that they point into
     cdef uint64_t count            # of the pieces

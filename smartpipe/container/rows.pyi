@@ -1,4 +1,10 @@
-from typing_extensions import disjoint_base
+from typing_extensions import Buffer, disjoint_base
+
+@disjoint_base
+class Strings:
+    def __init__(self, column: Buffer | tuple[Buffer, Buffer], what: str, data: bool = True) -> None: ...
+    @property
+    def count(self) -> int: ...
 
 @disjoint_base
 class Rows:

@@ -12,8 +12,8 @@ from smartpipe._codec cimport (
 cdef class Strings:
     """Built of (offsets, data), or with `data` False of offsets alone, whose strings are then not looked at.
 
-    Offsets are int64 or int32: row i goes from offset i to offset i + 1 of the data. ValueError where they do not lie in
-    the data, each at or behind the one before it.
+    Offsets are int64 or int32: row i goes from offset i to offset i + 1 of the data. ValueError where they do not lie
+    in the data, each at or behind the one before it.
     """
 
     def __init__(self, column, str what, bint data=True):
@@ -25,7 +25,8 @@ cdef class Strings:
             except (TypeError, ValueError):
                 raise TypeError(f"{what} is a tuple (offsets, data), not {column!r:.80}") from None
             take(content, &self.data, PyBUF_SIMPLE, f"the data of {what}", "bytes")
-        take(offsets, &self.places, PyBUF_FORMAT | PyBUF_ND, f"the offsets of {what}", "int64 or int32, one behind another")
+        take(offsets, &self.places, PyBUF_FORMAT | PyBUF_ND, f"the offsets of {what}",
+             "int64 or int32, one behind another")
         form = "" if self.places.format == NULL else (<bytes>self.places.format).decode()
         if self.places.ndim != 1 or form.lstrip("@=<") not in ("q", "l", "i") or self.places.itemsize not in (4, 8):
             raise TypeError(f"the offsets of {what} are int64 or int32 in one dimension, not {form!r} in "

@@ -172,8 +172,8 @@ cdef class Writer:
 
         `block_keys`, `keys` and `values` are tuples (offsets, data): string i goes from `offsets[i]` to
         `offsets[i + 1]` of the data. Block b has the pairs from number `block_pairs[b]` to before `block_pairs[b + 1]`;
-        these offsets begin with 0 and end with the number of pairs. Offsets are int64 or int32; numpy arrays, or anything
-        with the buffer protocol, which nobody changes meanwhile. So a batch of `Reader.columns` is written.
+        these offsets begin with 0 and end with the number of pairs. Offsets are int64 or int32; numpy arrays, or
+        anything with the buffer protocol, which nobody changes meanwhile.
 
         Offsets that do not fit are ValueError, before anything is written. Errors of a block are those of `write`; the
         blocks before it are written then.
@@ -194,8 +194,8 @@ cdef class Writer:
             if (<Strings>column).count != count:
                 raise ValueError(f"{what} has {(<Strings>column).count} rows, and {of} is {count}")
         if sp_offset_at(&ends.c, 0) != 0 or sp_offset_at(&ends.c, ends.count) != <int64_t>pair_keys.count:
-            raise ValueError(f"block_pairs goes from {sp_offset_at(&ends.c, 0)} to {sp_offset_at(&ends.c, ends.count)}, "
-                             f"not from 0 to {pair_keys.count}, the number of pairs")
+            raise ValueError(f"block_pairs goes from {sp_offset_at(&ends.c, 0)} to "
+                             f"{sp_offset_at(&ends.c, ends.count)}, not from 0 to {pair_keys.count}, the number of pairs")
         self.check_open()
         for i in range(names.count):
             rows = Rows()
@@ -207,11 +207,14 @@ cdef class Writer:
     def write_arrow(self, data):
         """Write the rows of a table with columns block, key and value, in any order; returns the number of blocks.
 
-        `data` is anything with `__arrow_c_stream__`: a pyarrow Table or RecordBatchReader, a polars DataFrame, a relation
-        of duckdb, a `Reader`. Neighbouring rows with the same block key are one block; a key that comes again later is a
-        DuplicateKeyError. The columns are binary or strings, also large ones or views; strings are written as UTF-8. Other
-        columns are ValueError, other types TypeError, and nothing is written then. A null is a ValueError that names the
-        row, what the stream fails with an OSError; the blocks before it are written then.
+        `data` is anything with `__arrow_c_stream__`: a pyarrow Table or RecordBatchReader, a polars DataFrame, a
+        relation of duckdb, a `Reader`. Neighbouring rows with the same block key are one block. The columns are binary
+        or strings, also large ones or views; strings are written as UTF-8.
+
+        Other columns are ValueError and other types TypeError, before anything is written. A null is a ValueError that
+        names its row, and an error of the stream an OSError; errors of a block are those of `write`, as a
+        DuplicateKeyError where a key comes again later. The blocks before are written then, and the one under way is
+        not.
 
         >>> import smartpipe, tempfile
         >>> old, new = tempfile.mkdtemp() + "/old", tempfile.mkdtemp() + "/new"
