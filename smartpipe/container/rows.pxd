@@ -10,6 +10,7 @@ cdef class Strings:
     cdef Py_buffer places
     cdef Py_buffer data
     cdef bytes at(self, uint64_t row)
+    cdef void release(self) noexcept
 
 
 cdef class Rows:

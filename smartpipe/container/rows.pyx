@@ -47,6 +47,10 @@ cdef class Strings:
                              f"{sp_offset_at(&self.c, good)}, the one before it, to {size}, where the data ends")
 
     def __dealloc__(self):
+        self.release()
+
+    cdef void release(self) noexcept:
+        """Give the memory back, which nobody looks at any more."""
         PyBuffer_Release(&self.places)
         PyBuffer_Release(&self.data)
 

@@ -8,6 +8,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from smartpipe._codec cimport sp_offset_at
+from smartpipe.container.background cimport Background, placed
 from smartpipe.container.block cimport as_bytes
 from smartpipe.container.encoder cimport Encoder, Encoder1, Encoder2
 from smartpipe.container.output cimport Output, Output2
@@ -21,7 +22,7 @@ from smartpipe.container.headers import CODECS
 from smartpipe.container.incoming import Incoming
 from smartpipe.container.index import DamagedIndex
 from smartpipe.container.paths import EXTENSIONS, missing, paths_of
-from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader, check_limit
+from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader, check_count, check_limit
 
 
 cdef class Writer:
@@ -49,6 +50,8 @@ cdef class Writer:
     cdef uint64_t limit
     cdef int level                 # 0: not compressed
     cdef bint verify               # inflate each block before it is written
+    cdef Background background     # compresses in threads; None: each call does
+    cdef bint each                 # `write` returns when the block is on the disk
     cdef list encoders             # that are not in use
     cdef set open_keys             # of blocks that are being put together
     cdef BlockWriter current       # of checkpoint and append
@@ -59,7 +62,7 @@ cdef class Writer:
         self.closed = True
 
     def __init__(self, path, mode, *, format=None, compress=None, int level=6, durability="close",
-                 max_block_size=MAX_BLOCK_SIZE, bint verify=False, metadata=None):
+                 max_block_size=MAX_BLOCK_SIZE, bint verify=False, metadata=None, threads=1):
         self.lock = threading.RLock()
         self.encoders = []
         self.guards = []
@@ -72,6 +75,7 @@ cdef class Writer:
         if not 1 <= level <= 9:
             raise ValueError(f"level is {level}, not from 1 (fastest) to 9 (smallest)")
         check_durability(durability)
+        threads = check_count("threads", threads)
         self.verify = verify
         pairs = None if metadata is None else {
             as_bytes(key, "a key of metadata"): as_bytes(value, "a value of metadata")
@@ -81,9 +85,13 @@ cdef class Writer:
             self._open_files(mode, asked, bool(pairs))
             self.output.keep(durability, self.replacing)
             self.level = level if self.output.compressed else 0
+            self.each = durability == "block"
             self.closed = False
             if pairs:
                 self._write_metadata(pairs)
+            if threads > 1:
+                self.background = Background(self.output, threading.Condition(self.lock), threads, verify,
+                                             self.open_keys, self.encoders)
         except BaseException as error:
             self._release()
             if self.fresh:
@@ -148,24 +156,22 @@ cdef class Writer:
         (str), and StorageError where the system could not write; in each case nothing of this block is in the pipe.
         """
         cdef bytes block = as_bytes(key, "the block key")
-        cdef Encoder encoder
+        cdef Encoder encoder = None
         self.claim(block)
         try:
             encoder = self.encoder()
-            try:
-                self.fill(encoder, block, pairs)
-            finally:
-                # What is put together is used again, empty.
-                self.encoders.append(encoder)
-        finally:
-            self.open_keys.discard(block)
-
-    cdef int fill(self, Encoder encoder, bytes block, pairs) except -1:
-        try:
             encoder.fill(pairs)
-        except errors.BlockTooLargeError as error:
-            raise self._placed(error, block)
-        return self.commit(encoder, block)
+        except BaseException as error:
+            self.release(block, encoder)
+            raise placed(error, self.data_path, block)
+        self.commit(encoder, block)
+
+    cdef int release(self, bytes block, Encoder encoder) except -1:
+        """Give back the key of a block, and what it was put together in, which is used again."""
+        self.open_keys.discard(block)
+        if encoder is not None:
+            self.encoders.append(encoder)
+        return 0
 
     def write_columns(self, block_keys, block_pairs, keys, values):
         """Write many blocks, whose pairs lie in columns, without a Python object per pair; returns how many.
@@ -187,22 +193,33 @@ cdef class Writer:
         """
         cdef Strings names = Strings(block_keys, "block_keys"), ends = Strings(block_pairs, "block_pairs", False)
         cdef Strings pair_keys = Strings(keys, "keys"), pair_values = Strings(values, "values")
-        cdef uint64_t i
+        cdef uint64_t i, count = names.count
         cdef Rows rows
-        for what, column, count, of in (("block_pairs", ends, names.count, "the number of block_keys"),
-                                        ("values", pair_values, pair_keys.count, "the number of keys")):
-            if (<Strings>column).count != count:
-                raise ValueError(f"{what} has {(<Strings>column).count} rows, and {of} is {count}")
+        for what, column, other, of in (("block_pairs", ends, names, "block_keys"),
+                                        ("values", pair_values, pair_keys, "keys")):
+            if (<Strings>column).count != (<Strings>other).count:
+                raise ValueError(f"{what} has {(<Strings>column).count} rows, and the number of {of} is "
+                                 f"{(<Strings>other).count}")
         if sp_offset_at(&ends.c, 0) != 0 or sp_offset_at(&ends.c, ends.count) != <int64_t>pair_keys.count:
             raise ValueError(f"block_pairs goes from {sp_offset_at(&ends.c, 0)} to "
-                             f"{sp_offset_at(&ends.c, ends.count)}, not from 0 to {pair_keys.count}, the number of pairs")
+                             f"{sp_offset_at(&ends.c, ends.count)}, not from 0 to {pair_keys.count}, the number of "
+                             "pairs")
         self.check_open()
-        for i in range(names.count):
-            rows = Rows()
-            rows.add(&pair_keys.c, &pair_values.c, sp_offset_at(&ends.c, i), sp_offset_at(&ends.c, i + 1),
-                     (pair_keys, pair_values))
-            Writer.write(self, names.at(i), rows)
-        return names.count
+        try:
+            for i in range(names.count):
+                rows = Rows()
+                rows.add(&pair_keys.c, &pair_values.c, sp_offset_at(&ends.c, i), sp_offset_at(&ends.c, i + 1),
+                         (pair_keys, pair_values))
+                Writer.write(self, names.at(i), rows)
+        finally:
+            # The caller may change this memory when we return, and threads look at it until a block is written.
+            with self.lock:
+                self.finish_background()
+            for column in (names, ends, pair_keys, pair_values):
+                (<Strings>column).release()
+        with self.lock:
+            self.raise_late_error()
+        return count
 
     def write_arrow(self, data):
         """Write the rows of a table with columns block, key and value, in any order; returns the number of blocks.
@@ -264,18 +281,30 @@ cdef class Writer:
             current._finish(True)
 
     cdef int commit(self, Encoder encoder, bytes block) except -1:
-        """Compress and write a block that was claimed."""
+        """Compress and write a block that was claimed, or let threads do so."""
+        if self.background is not None:
+            with self.lock:
+                try:
+                    self.background.make_room(encoder.raw)
+                    self.check_ready()
+                except BaseException:
+                    self.release(block, encoder)
+                    raise
+                self.background.add(block, encoder, self.each)
+            return 0
         try:
             encoder.encode(block)
             if self.verify:
                 encoder.prove()
-        except (errors.BlockTooLargeError, errors.EngineError) as error:
-            raise self._placed(error, block)
-        with self.lock:
-            self.check_open()
-            self.output.check_usable()
-            self.output.put(block, encoder)
-            self.output.acknowledge()
+            with self.lock:
+                self.check_open()
+                self.output.check_usable()
+                self.output.put(block, encoder)
+                self.output.acknowledge()
+        except BaseException as error:
+            raise placed(error, self.data_path, block)
+        finally:
+            self.release(block, encoder)
         return 0
 
     cdef int claim(self, bytes block) except -1:
@@ -284,8 +313,7 @@ cdef class Writer:
             raise errors.BlockTooLargeError(f"a key of {len(block)} bytes, with a max_block_size of {self.limit}",
                                             path=self.data_path, block=block)
         with self.lock:
-            self.check_open()
-            self.output.check_usable()
+            self.check_ready()
             if block in self.open_keys or self.has(block):
                 raise errors.DuplicateKeyError("the pipe has this block already", path=self.data_path, block=block)
             self.open_keys.add(block)
@@ -300,8 +328,31 @@ cdef class Writer:
             self.output.index.copy_tables()
             return self.output.index.find(key, PyBytes_GET_SIZE(block)) >= 0
 
-    def _placed(self, error, block):
-        return type(error)(error.args[0], path=self.data_path, block=block)
+    cdef int check_ready(self) except -1:
+        """Refuse to go on after the end, after an error, and once after that of a block which threads took over."""
+        self.check_open()
+        self.raise_late_error()
+        self.output.check_usable()
+        return 0
+
+    cdef int raise_late_error(self) except -1:
+        """Raise the error of a block that threads took over."""
+        if self.background is not None:
+            self.background.check()
+        return 0
+
+    cdef int finish_blocks(self) except -1:
+        """See to it that every block that was given is written."""
+        self.check_ready()
+        self.finish_background()
+        self.check_ready()
+        return 0
+
+    cdef int finish_background(self) except -1:
+        """Let threads write what they took over."""
+        if self.background is not None:
+            self.background.drain()
+        return 0
 
     cdef Encoder encoder(self):
         """An empty encoder that nobody uses."""
@@ -318,15 +369,13 @@ cdef class Writer:
     def flush(self):
         """Hand everything to the system, the index too, so that a reader that opens the pipe now finds it listed."""
         with self.lock:
-            self.check_open()
-            self.output.check_usable()
+            self.finish_blocks()
             self.output.flush()
 
     def sync(self):
         """Let everything that was written reach the disk. A failure is final: nothing more is written after it."""
         with self.lock:
-            self.check_open()
-            self.output.check_usable()
+            self.finish_blocks()
             self.output.sync()
 
     def close(self):
@@ -342,12 +391,18 @@ cdef class Writer:
             if self.closed:
                 return
             try:
+                if self.output.failed is None:
+                    self.output.check_usable()
+                    self.finish_background()
+                    self._finish_current()
+                    self.finish_background()
                 if self.output.failed is not None and not self.replacing:
                     # What was written before the error is whole, and readers find it without the rest of the index.
                     self.output.sync_after_failure()
+                    self.raise_late_error()
                     return
+                self.raise_late_error()
                 self.output.check_usable()
-                self._finish_current()
                 self.output.seal()
                 if self.replacing:
                     opening.publish(self.paths, self.output.data_path, self.output.index_path, self.output.format)
@@ -372,7 +427,9 @@ cdef class Writer:
             try:
                 if self.fresh:
                     opening.remove([self.output.index_path, self.output.data_path])
-                elif self.output.failed is None:
+                    return
+                self.finish_background()
+                if self.output.failed is None:
                     self.output.seal()
             finally:
                 self._release()
@@ -387,6 +444,8 @@ cdef class Writer:
     def _release(self):
         self.closed = True
         self.current = None
+        if self.background is not None:
+            self.background.drop()
         if self.output is not None:
             self.output.release()
         for guard in self.guards:
@@ -420,6 +479,7 @@ cdef class Writer:
                 return
             self.current = None
             try:
+                self.finish_background()
                 if self.output.failed is None:
                     self.output.seal()
             except errors.StorageError:
@@ -433,10 +493,13 @@ cdef class Writer:
         cdef bytes block = as_bytes(key, "the key")
         with self.lock:
             self.check_open()
-            return self.has(block)
+            return self.has(block) or (self.background is not None and block in self.background.keys)
 
     def __len__(self):
-        return self.output.index.count
+        if self.background is None:
+            return self.output.index.count
+        with self.lock:
+            return self.output.index.count + len(self.background.keys)
 
     @property
     def path(self):
@@ -479,19 +542,17 @@ cdef class BlockWriter:
         try:
             self.encoder.add(key, value)
         except errors.BlockTooLargeError as error:
-            raise self.writer._placed(error, self.key)
+            raise placed(error, self.writer.data_path, self.key)
 
     def _finish(self, keep):
         cdef Encoder encoder = self.encoder
         if encoder is None:
             return
         self.encoder = None
-        try:
-            if keep:
-                self.writer.commit(encoder, self.key)
-        finally:
-            self.writer.open_keys.discard(self.key)
-            self.writer.encoders.append(encoder)
+        if keep:
+            self.writer.commit(encoder, self.key)
+        else:
+            self.writer.release(self.key, encoder)
 
     def __del__(self):
         # Never finished: the key is free again.
