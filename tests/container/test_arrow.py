@@ -283,6 +283,18 @@ def test_a_pipe_is_written_from_a_table(kind: Kind, rows: int, prefix: str) -> N
     assert read(prefix) == blocks
 
 
+@every_kind
+def test_tables_are_read_and_written_in_threads(kind: Kind, tmp_path: Path) -> None:
+    plant(tmp_path / "old", MANY, kind)
+    with smartpipe.open(tmp_path / "old") as old:
+        table = old.to_arrow(threads=2)
+        assert rows_in(table) == rows_of(MANY)
+        with smartpipe.open(tmp_path / "new", "w", threads=2, **kind.options) as new:
+            # Each batch is let go of as soon as its rows were taken over.
+            assert new.write_arrow(pyarrow.RecordBatchReader.from_batches(SCHEMA, iter(table.to_batches(10))))
+        assert rows_of(read(tmp_path / "new")) == rows_of(MANY)
+
+
 TYPES = [
     pyarrow.large_binary(), pyarrow.binary(), pyarrow.binary_view(), pyarrow.large_string(), pyarrow.string(),
     pyarrow.string_view(),

@@ -107,6 +107,26 @@ def test_select_leaves_out_other_pairs(kind: Kind, select: list[bytes], prefix: 
         assert [block for columns in pipe.columns(select=iter(select)) for block in blocks_of(columns)] == wanted
 
 
+@every_kind
+def test_columns_are_read_in_threads(kind: Kind, prefix: str) -> None:
+    blocks = [*PAGES, *MANY, (b"big", [(b"raw", b"0123456789" * 30_000), (b"log", b"ok")])]
+    write(prefix, blocks, kind)
+
+    def found(**options: Any) -> Blocks:
+        return [block for columns in pipe.columns(batch=1000, **options) for block in blocks_of(columns)]
+
+    with smartpipe.open(prefix) as pipe:
+        assert found(threads=2) == blocks
+        assert sorted(found(threads=2, ordered=False)) == sorted(blocks)
+        mixed = found(shuffle=7)
+        assert mixed != blocks
+        assert sorted(mixed) == sorted(blocks)
+        logs = [(key, [pair for pair in pairs if pair[0] == b"log"]) for key, pairs in blocks]
+        assert found(threads=2, select=[b"log"], readahead=1) == logs
+        with pytest.raises(ValueError, match="threads is 0"):
+            pipe.columns(threads=0)
+
+
 def test_select_of_a_small_pair_inflates_no_large_one(prefix: str) -> None:
     write(prefix, [(b"%d" % n, [(b"raw", b"x" * 100_000), (b"log", b"ok")]) for n in range(10)], KINDS[1])
     with smartpipe.open(prefix) as pipe:
@@ -493,6 +513,28 @@ def test_a_block_that_fails_leaves_those_before_it(kind: Kind, prefix: str) -> N
         assert (large.value.block, large.value.path) == (b"large", pipe.data_path)
         pipe.write(b"large", {b"k": b"v"})
     assert read(prefix) == [*blocks[:2], (b"d", []), (b"large", [(b"k", b"v")])]
+
+
+@every_kind
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_memory_of_columns_is_the_callers_again_afterwards(kind: Kind, threads: int, prefix: str) -> None:
+    data, ends = bytearray(b"v" * 10_000), array("q", [0, 10_000])
+    with smartpipe.open(prefix, "w", threads=threads, **kind.options) as pipe:
+        for n in range(20):
+            data[:] = b"%d" % (n % 10) * 10_000
+            pipe.write_columns(
+                (array("q", [0, 2]), b"%02d" % n), array("q", [0, 1]), (array("q", [0, 0]), b""), (ends, data)
+            )
+        data.clear()  # an error as long as somebody looks at it
+    assert read(prefix) == [(b"%02d" % n, [(b"", b"%d" % (n % 10) * 10_000)]) for n in range(20)]
+
+
+def test_errors_of_blocks_that_threads_write_come_from_the_call(prefix: str) -> None:
+    with smartpipe.open(prefix, "w", threads=2, compress=True) as pipe:
+        with pytest.raises(smartpipe.DuplicateKeyError):
+            pipe.write_columns(*as_columns([*MANY, MANY[0]]))
+        assert len(pipe) == len(MANY)
+    assert read(prefix) == MANY
 
 
 def test_a_closed_writer_takes_no_columns(prefix: str) -> None:
