@@ -152,8 +152,9 @@ cdef class Gatherer:
                     self.failure = error
                     raise
                 self.error = error
-            except BaseException:
+            except BaseException as error:
                 self.partial = memory
+                self.failure = error
                 raise
             return memory if memory.blocks > 0 else None
         finally:
@@ -170,6 +171,7 @@ cdef class Gatherer:
                 self.select = block.select
                 self.wanted = None if self.select is None else Wanted(self.select)
             memory.add(block, self.wanted)
+            block = found = None  # its memory is used again
         return 0
 
     cdef Memory idle(self):

@@ -355,7 +355,7 @@ cdef class Reader:
             return pyarrow.RecordBatchReader.from_stream(source).read_all()
         except Exception:
             if source.failure is not None:
-                raise source.failure
+                raise source.failure from None
             raise
 
     def __arrow_c_stream__(self, requested_schema=None):

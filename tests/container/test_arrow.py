@@ -240,6 +240,17 @@ def test_a_damaged_block_ends_a_stream_with_its_error(prefix: str) -> None:
         assert rows_in(pipe.to_arrow(on_error="skip")) == rows_of([*MANY[:31], *MANY[32:]])
 
 
+def test_what_on_error_raises_comes_out_of_a_table(prefix: str) -> None:
+    plant(prefix, MANY, KINDS[0])
+    flip(KINDS[0].data(prefix), b"<31>" * 40)
+
+    def stop(error: smartpipe.SmartPipeError) -> None:
+        raise KeyboardInterrupt
+
+    with smartpipe.open(prefix) as pipe, pytest.raises(KeyboardInterrupt):
+        pipe.to_arrow(on_error=stop)
+
+
 def test_tables_without_pyarrow_say_what_to_install(prefix: str) -> None:
     plant(prefix, PAGES, KINDS[0])
     code = """
