@@ -145,3 +145,7 @@ cdef int run_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n
 cdef int run_hash(const sp_run *run, const uint8_t *hash_key, uint64_t first) noexcept nogil
 cdef int run_measure(const sp_run *run, uint64_t first, uint64_t *key_bytes) noexcept nogil
 cdef void run_copy(const sp_run *run, uint64_t first, uint64_t key, uint8_t *entries, uint8_t *keys) noexcept nogil
+cdef size_t entries1_measure(const uint8_t *p, size_t n, bint compressed, uint64_t offset, uint64_t raw_offset,
+                             uint64_t *count, uint64_t *key_bytes) noexcept nogil
+cdef void entries1_copy(const uint8_t *p, uint64_t count, uint64_t key, uint8_t codec, uint8_t *entries,
+                        uint8_t *keys) noexcept nogil

@@ -96,6 +96,13 @@ cdef extern from "run.h":
     void sp_run_copy(const sp_run *run, uint64_t first, uint64_t key, uint8_t *entries, uint8_t *keys) nogil
 
 
+cdef extern from "index1.h":
+    size_t sp_entries1_measure(const uint8_t *p, size_t n, int compressed, uint64_t offset, uint64_t raw_offset,
+                               uint64_t *count, uint64_t *key_bytes) nogil
+    void sp_entries1_copy(const uint8_t *p, uint64_t count, uint64_t key, uint8_t codec, uint8_t *entries,
+                          uint8_t *keys) nogil
+
+
 # The engine table, filled once when this module is imported.
 cdef sp_engine ENGINE
 cdef sp_zng ZNG
@@ -405,3 +412,13 @@ cdef int run_measure(const sp_run *run, uint64_t first, uint64_t *key_bytes) noe
 
 cdef void run_copy(const sp_run *run, uint64_t first, uint64_t key, uint8_t *entries, uint8_t *keys) noexcept nogil:
     sp_run_copy(run, first, key, entries, keys)
+
+
+cdef size_t entries1_measure(const uint8_t *p, size_t n, bint compressed, uint64_t offset, uint64_t raw_offset,
+                             uint64_t *count, uint64_t *key_bytes) noexcept nogil:
+    return sp_entries1_measure(p, n, compressed, offset, raw_offset, count, key_bytes)
+
+
+cdef void entries1_copy(const uint8_t *p, uint64_t count, uint64_t key, uint8_t codec, uint8_t *entries,
+                        uint8_t *keys) noexcept nogil:
+    sp_entries1_copy(p, count, key, codec, entries, keys)

@@ -20,6 +20,20 @@ cdef extern from "<sys/file.h>":
     int LOCK_UN
     int flock(int fd, int operation)
 
+cdef extern from *:
+    """
+    #include <fcntl.h>
+    /* Advice only: that the system takes none of it is no error. */
+    static void smartpipe_will_read(int fd, int64_t offset, int64_t n) {
+    #ifdef POSIX_FADV_WILLNEED
+        (void)posix_fadvise(fd, offset, n, POSIX_FADV_WILLNEED);
+    #else
+        (void)fd, (void)offset, (void)n;
+    #endif
+    }
+    """
+    void smartpipe_will_read(int fd, int64_t offset, int64_t n) noexcept nogil
+
 cdef size_t MOST_AT_ONCE = 1 << 30  # Linux reads at most 2 GiB - 4 KiB in one call, macOS INT_MAX
 
 
@@ -35,6 +49,10 @@ cdef int64_t read_at(int fd, uint8_t *p, size_t n, uint64_t offset) noexcept nog
         elif c_errno != EINTR:
             return -c_errno
     return <int64_t>done
+
+
+cdef void will_read(int fd, uint64_t offset, uint64_t n) noexcept nogil:
+    smartpipe_will_read(fd, <int64_t>offset, <int64_t>n)
 
 
 cdef class Descriptor:

@@ -21,6 +21,7 @@ cdef class Run:
     cdef uint64_t hashed           # how many of its entries are in the table, of a run in memory
     cdef int append(self, sp_entry *entry, const uint8_t *key) except -1
     cdef int take(self, Run other, uint64_t first) except -1
+    cdef size_t take1(self, const uint8_t *p, size_t n, uint8_t codec, uint64_t offset, uint64_t stamp) except? 0
     cdef int trim(self) except -1
     cdef int cut(self, uint64_t count) except -1
     cdef int hash(self, const uint8_t *hash_key) except -1
@@ -35,6 +36,7 @@ cdef class Index:
     cdef readonly uint64_t count
     cdef Run own(self)
     cdef int add(self, sp_entry *entry, const uint8_t *key) except -1
+    cdef size_t add1(self, const uint8_t *p, size_t n, uint8_t codec, sp_entry *last) except? 0
     cdef int64_t find(self, const uint8_t *key, size_t n) except -2
     cdef Run run_of(self, uint64_t number)
     cdef int entry(self, uint64_t number, sp_entry *entry) except -1

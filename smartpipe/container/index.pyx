@@ -7,8 +7,9 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memcpy, memset
 
 from smartpipe._codec cimport (
-    SP_ABSENT, SP_ENTRY, SP_FRAME_HEADER, SP_HASH_KEY, SP_OK, SP_PAGE, SP_SLOT, run_check, run_copy, run_entry, run_find,
-    run_hash, run_measure, siphash, sp_entry_decode, sp_entry_encode, sp_frame, sp_frame_body, sp_frame_sums, words,
+    SP_ABSENT, SP_ENTRY, SP_FRAME_HEADER, SP_HASH_KEY, SP_NONE, SP_OK, SP_PAGE, SP_SLOT, entries1_copy,
+    entries1_measure, run_check, run_copy, run_entry, run_find, run_hash, run_measure, siphash, sp_entry_decode,
+    sp_entry_encode, sp_frame, sp_frame_body, sp_frame_sums, words,
 )
 
 from smartpipe import errors
@@ -53,6 +54,26 @@ cdef class Run:
         self.c.key_bytes += key_bytes
         self.c.count += count
         return 0
+
+    cdef size_t take1(self, const uint8_t *p, size_t n, uint8_t codec, uint64_t offset, uint64_t stamp) except? 0:
+        """Append the entries of format 1 at a pointer as far as nothing has to be looked at closer; gives their bytes.
+        """
+        cdef uint64_t count, key_bytes, key = self.c.key_bytes
+        cdef uint8_t *keys
+        cdef uint8_t *entries
+        cdef size_t used
+        with nogil:
+            used = entries1_measure(p, n, codec != SP_NONE, offset, stamp, &count, &key_bytes)
+        self.trim()
+        keys = self.keys.extend(key_bytes)
+        self.c.keys = self.keys.data
+        entries = self.entries.extend(SP_ENTRY * count)
+        self.c.entries = self.entries.data
+        with nogil:
+            entries1_copy(p, count, key, codec, entries, keys)
+        self.c.key_bytes += key_bytes
+        self.c.count += count
+        return used
 
     cdef int trim(self) except -1:
         """Forget what was begun behind the last entry."""
@@ -159,6 +180,14 @@ cdef class Index:
         self.own().append(entry, key)
         self.count += 1
         return 0
+
+    cdef size_t add1(self, const uint8_t *p, size_t n, uint8_t codec, sp_entry *last) except? 0:
+        """Add the entries of an index of format 1 that follow `last`, many at once; gives how many of the n bytes these
+        are. They end where something has to be looked at closer."""
+        cdef Run run = self.own()
+        cdef size_t used = run.take1(p, n, codec, last.offset, last.stamp)
+        self.count = run.first + run.c.count
+        return used
 
     def cut(self, uint64_t count):
         """Forget all entries from number `count` on, which are in memory."""

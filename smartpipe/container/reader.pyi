@@ -7,6 +7,7 @@ from typing_extensions import Buffer, Self, disjoint_base
 from smartpipe.container.block import Block
 from smartpipe.container.headers import CODECS as CODECS
 from smartpipe.container.paths import Paths
+from smartpipe.container.position import Position as Position
 from smartpipe.errors import SmartPipeError
 
 _T = TypeVar("_T")
@@ -53,7 +54,7 @@ class Reader:
     @property
     def metadata(self) -> dict[bytes, bytes]: ...
     @property
-    def position(self) -> int: ...
+    def position(self) -> Position: ...
     @property
     def closed(self) -> bool: ...
     def open_files(self, paths: Paths) -> None: ...
@@ -76,7 +77,7 @@ class Reader:
     def items(
         self,
         select: Iterable[Buffer] | None = None,
-        start: int | Buffer | None = None,
+        start: int | str | Buffer | None = None,
         on_error: _OnError = "raise",
         *,
         threads: int = 1,
@@ -89,7 +90,7 @@ class Reader:
         self,
         timeout: float | None = None,
         select: Iterable[Buffer] | None = None,
-        start: int | Buffer | None = None,
+        start: int | str | Buffer | None = None,
         on_error: _OnError = "raise",
     ) -> Iterator[tuple[bytes, Block]]: ...
     def entries(self) -> Iterator[Entry]: ...
@@ -101,6 +102,6 @@ class Reader:
 @disjoint_base
 class Items(Iterator[tuple[bytes, Block]]):
     @property
-    def position(self) -> int: ...
+    def position(self) -> Position: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> tuple[bytes, Block]: ...
