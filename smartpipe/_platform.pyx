@@ -13,6 +13,7 @@ import weakref
 
 from libc.errno cimport EINTR
 from libc.errno cimport errno as c_errno
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.types cimport off_t
 from posix.unistd cimport close, getpid, pread
 
@@ -49,6 +50,12 @@ cdef int64_t read_at(int fd, uint8_t *p, size_t n, uint64_t offset) noexcept nog
         elif c_errno != EINTR:
             return -c_errno
     return <int64_t>done
+
+
+cdef uint64_t clock() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <uint64_t>now.tv_sec * 1_000_000_000 + <uint64_t>now.tv_nsec
 
 
 cdef void will_read(int fd, uint64_t offset, uint64_t n) noexcept nogil:

@@ -341,6 +341,8 @@ cdef class Format1(Layout):
         cdef uint64_t size
         cdef Task task
         self.extent(number, &entry, &size)
+        if key is None:
+            key = self.key(number, &entry)
         self.plan_task(&entry, number, size, &task, key)
         self.read(near, entry.offset, size, stored.extend(size), key)
         if not self.compressed or size == 0:

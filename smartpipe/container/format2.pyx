@@ -199,6 +199,8 @@ cdef class Format2(Layout):
         cdef uint64_t stored
         cdef size_t present
         self.extent(number, &entry, &stored)
+        if key is None:
+            key = self.key(number, &entry)
         present = first_read(&entry)
         memory.reserve(present)
         self.read(near, entry.offset, present, memory.extend(present), key)

@@ -203,12 +203,14 @@ cdef class Reader:
         """
         self.check_open()
         handler = handler_of(on_error)
-        found, absent = [], []
+        cdef list found = [], absent = []
+        cdef int64_t number
+        cdef bytes wanted
         for key in keys:
             wanted = as_bytes(key, "the key")
             number = self.number_of_key(wanted)
             if number >= 0:
-                found.append((number, wanted))
+                found.append(number)
             else:
                 absent.append(wanted)
         found.sort()
