@@ -336,7 +336,7 @@ cdef class Format1(Layout):
         return block
 
     cdef Block fetch(self, uint64_t number, bytes key, Near near):
-        cdef Buffer stored = Buffer(), raw
+        cdef Buffer stored = Buffer.__new__(Buffer), raw
         cdef sp_entry entry
         cdef uint64_t size
         cdef Task task

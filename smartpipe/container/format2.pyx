@@ -194,7 +194,7 @@ cdef class Format2(Layout):
         return block
 
     cdef Block fetch(self, uint64_t number, bytes key, Near near):
-        cdef Buffer memory = Buffer()
+        cdef Buffer memory = Buffer.__new__(Buffer)
         cdef sp_entry entry
         cdef uint64_t stored
         cdef size_t present

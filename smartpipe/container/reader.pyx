@@ -428,25 +428,37 @@ cdef class Reader:
 
     def splits(self, n):
         """Return at most n parts of about the same stored size; `smartpipe.open` reads one, in another process too."""
-        cdef sp_entry entry
         self.check_open()
         if n < 1:
             raise ValueError(f"a pipe can not be split into {n} parts")
-        count = len(self)
         parts = []
-        if count == 0:
-            return parts
-        self.layout.entry(self.first, &entry)
-        begin = entry.offset
-        self.layout.entry(self.stop - 1, &entry)
-        end = entry.offset + 1
-        start = self.first
-        for part in range(1, n + 1):
-            stop = self.stop if part == n else self._first_at(begin + (end - begin) * part // n)
-            if stop > start:
-                parts.append(Split(self.layout.source.place, self.layout.source.id, start, stop))
-                start = stop
+        start, begin, end = self.first, self.offset_of(self.first), self.offset_of(self.stop)
+        for left in range(n, 0, -1):
+            if start == self.stop:
+                break
+            # What is left is shared anew: a block that is larger than a part leaves less to the others.
+            stop = self.stop if left == 1 else self._boundary(start, begin + (end - begin) // left)
+            parts.append(Split(self.layout.source.place, self.layout.source.id, start, stop))
+            start, begin = stop, self.offset_of(stop)
         return parts
+
+    cdef uint64_t offset_of(self, uint64_t number) except? 0:
+        """Where a block begins in the data file, or the last one ends."""
+        cdef sp_entry entry
+        if number < self.layout.index.count:
+            self.layout.entry(number, &entry)
+            return entry.offset
+        if self.format == 1 or number == 0:
+            return self.layout.size
+        self.layout.entry(number - 1, &entry)
+        return entry.offset + entry.size
+
+    def _boundary(self, start, offset):
+        """The number of the block that begins next to an offset of the data file, before or behind it, behind `start`."""
+        stop = self._first_at(offset)
+        if stop - 1 > start and offset - self.offset_of(stop - 1) < self.offset_of(stop) - offset:
+            stop -= 1
+        return max(stop, start + 1)
 
     def _first_at(self, offset):
         """The number of the first block at or behind an offset of the data file."""
