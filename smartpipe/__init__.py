@@ -8,6 +8,7 @@ from smartpipe.container.block import Block
 from smartpipe.container.columns import Columns
 from smartpipe.container.durability import Grouped
 from smartpipe.container.pipe import open
+from smartpipe.container.position import Position
 from smartpipe.container.reader import Entry, Reader, Split
 from smartpipe.container.writer import SmartPipeReader, SmartPipeWriter, Writer
 from smartpipe.errors import (
@@ -88,6 +89,7 @@ __all__ = [
     "PipeExistsError",
     "PipeNotFoundError",
     "PipeWarning",
+    "Position",
     "Reader",
     "RebuildReport",
     "RecoverReport",

@@ -100,6 +100,9 @@ cdef extern from "frame.h":
         uint64_t offset, key, stamp
         uint32_t size, lead, raw, pairs, key_length
         uint8_t kind, codec
+    ctypedef struct sp_part:
+        const uint8_t *bytes
+        uint64_t size
     uint64_t sp_frame_body(const sp_frame *frame) nogil
     uint64_t sp_frame_sums(uint64_t body) nogil
     void sp_entry_encode(const sp_entry *entry, uint8_t *p) nogil
@@ -181,7 +184,7 @@ cdef int head_check(const uint8_t *head, const sp_record *record, const sp_segme
 
 cdef void index_encode(const sp_index *index, uint8_t *out) noexcept nogil
 cdef int index_decode(const uint8_t *p, size_t n, sp_index *index) noexcept nogil
-cdef uint32_t sums_encode(const uint8_t *body, uint64_t size, uint8_t *sums) noexcept nogil
+cdef uint32_t sums_encode(const sp_part *parts, size_t count, uint8_t *sums) noexcept nogil
 cdef void frame_encode(const sp_frame *frame, uint64_t id, uint64_t offset, uint8_t *out) noexcept nogil
 cdef int frame_header_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_frame *frame) noexcept nogil
 cdef int frame_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_frame *frame) noexcept nogil
@@ -189,4 +192,10 @@ cdef uint64_t run_place(uint64_t hash, uint64_t slots) noexcept nogil
 cdef int run_check(const sp_run *run) noexcept nogil
 cdef int run_entry(const sp_run *run, uint64_t number, sp_entry *entry) noexcept nogil
 cdef int run_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n, uint64_t *number) noexcept nogil
-cdef int run_insert(const sp_run *run, uint64_t hash, uint64_t number) noexcept nogil
+cdef int run_hash(const sp_run *run, const uint8_t *hash_key, uint64_t first) noexcept nogil
+cdef int run_measure(const sp_run *run, uint64_t first, uint64_t *key_bytes) noexcept nogil
+cdef void run_copy(const sp_run *run, uint64_t first, uint64_t key, uint8_t *entries, uint8_t *keys) noexcept nogil
+cdef size_t entries1_measure(const uint8_t *p, size_t n, bint compressed, uint64_t offset, uint64_t raw_offset,
+                             uint64_t *count, uint64_t *key_bytes) noexcept nogil
+cdef void entries1_copy(const uint8_t *p, uint64_t count, uint64_t key, uint8_t codec, uint8_t *entries,
+                        uint8_t *keys) noexcept nogil

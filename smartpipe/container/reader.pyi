@@ -10,6 +10,7 @@ from smartpipe.container.columns import Batches
 from smartpipe.container.gather import BATCH as BATCH
 from smartpipe.container.headers import CODECS as CODECS
 from smartpipe.container.paths import Paths
+from smartpipe.container.position import Position as Position
 from smartpipe.errors import SmartPipeError
 
 _T = TypeVar("_T")
@@ -57,7 +58,7 @@ class Reader:
     @property
     def metadata(self) -> dict[bytes, bytes]: ...
     @property
-    def position(self) -> int: ...
+    def position(self) -> Position: ...
     @property
     def closed(self) -> bool: ...
     def open_files(self, paths: Paths) -> None: ...
@@ -80,7 +81,7 @@ class Reader:
     def items(
         self,
         select: Iterable[Buffer] | None = None,
-        start: int | Buffer | None = None,
+        start: int | str | Buffer | None = None,
         on_error: _OnError = "raise",
         *,
         threads: int = 1,
@@ -109,7 +110,7 @@ class Reader:
         self,
         timeout: float | None = None,
         select: Iterable[Buffer] | None = None,
-        start: int | Buffer | None = None,
+        start: int | str | Buffer | None = None,
         on_error: _OnError = "raise",
     ) -> Iterator[tuple[bytes, Block]]: ...
     def entries(self) -> Iterator[Entry]: ...
@@ -121,6 +122,6 @@ class Reader:
 @disjoint_base
 class Items(Iterator[tuple[bytes, Block]]):
     @property
-    def position(self) -> int: ...
+    def position(self) -> Position: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> tuple[bytes, Block]: ...
