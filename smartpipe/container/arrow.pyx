@@ -37,8 +37,8 @@ cdef struct ArrayPart:
 
 cdef object export(Gatherer source):
     """A capsule with a stream of everything that a source still has to give."""
-    cdef ArrowArrayStream *stream = <ArrowArrayStream *>calloc(1, sizeof(ArrowArrayStream))
     cdef Stream reading = Stream.__new__(Stream)
+    cdef ArrowArrayStream *stream = <ArrowArrayStream *>calloc(1, sizeof(ArrowArrayStream))
     if stream == NULL:
         raise MemoryError
     reading.source = source

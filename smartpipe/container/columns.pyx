@@ -7,6 +7,8 @@ from smartpipe._codec cimport Buffer
 from smartpipe.container.arrow cimport export
 from smartpipe.container.gather cimport Memory
 
+from smartpipe.container.position import Position
+
 
 cdef class Part:
     """A buffer of a batch, for numpy: bytes, or the integers of offsets. It keeps the memory of the batch."""
@@ -106,8 +108,12 @@ cdef class Batches(Gatherer):
 
     @property
     def position(self):
-        """Where `start` begins behind what was given so far."""
-        return self.items.position
+        """The `Position` from which `start` goes on behind what was given so far."""
+        if self.partial is not None and self.begun is not None:
+            return self.begun
+        position = self.items.position
+        # The block whose error comes next is behind the iterator already.
+        return position if self.error is None else Position(position - 1, id=position.id)
 
     def __next__(self):
         cdef Memory memory = self.gather()

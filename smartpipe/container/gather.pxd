@@ -35,6 +35,7 @@ cdef class Gatherer:
     cdef uint64_t limit            # bytes at which a batch ends
     cdef bint repeats              # the block key of each pair counts
     cdef list pool                 # memory, of which some is in use
+    cdef object begun              # the position at which the last batch began; None: there is none
     cdef Memory partial            # of an iteration that was interrupted
     cdef object error              # of the block behind the batch that was given
     cdef frozenset select          # that `wanted` was made of

@@ -8,6 +8,8 @@ from smartpipe._codec cimport (
     columns_measure, columns_put, sp_columns, sp_cursor, sp_sizes, sp_wanted,
 )
 
+from smartpipe import errors
+
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *)
     PyObject *PyList_GET_ITEM(list items, Py_ssize_t i)
@@ -145,6 +147,10 @@ cdef class Gatherer:
             self.partial = None
             if memory is None:
                 memory = self.idle()
+                try:
+                    self.begun = self.items.position
+                except (ValueError, errors.SmartPipeError):
+                    self.begun = None
             try:
                 self.fill(memory)
             except Exception as error:

@@ -205,11 +205,11 @@ cdef class Writer:
                              f"{sp_offset_at(&ends.c, ends.count)}, not from 0 to {pair_keys.count}, the number of "
                              "pairs")
         self.check_open()
+        owners = pair_keys, pair_values
         try:
             for i in range(names.count):
                 rows = Rows()
-                rows.add(&pair_keys.c, &pair_values.c, sp_offset_at(&ends.c, i), sp_offset_at(&ends.c, i + 1),
-                         (pair_keys, pair_values))
+                rows.add(&pair_keys.c, &pair_values.c, sp_offset_at(&ends.c, i), sp_offset_at(&ends.c, i + 1), owners)
                 Writer.write(self, names.at(i), rows)
         finally:
             # The caller may change this memory when we return, and threads look at it until a block is written.

@@ -315,6 +315,20 @@ def test_an_error_comes_behind_the_good_blocks_before_it(damaged: str, batch: in
 
 
 @in_plain
+def test_the_position_does_not_skip_the_error_that_comes_next(damaged: str) -> None:
+    with smartpipe.open(damaged) as pipe:
+        batches = pipe.columns()
+        assert [key for key, _ in blocks_of(next(batches))] == [b"0", b"1"]
+        for start in (batches.position, batches.position.token):
+            with pytest.raises(smartpipe.CorruptError) as caught:
+                next(pipe.columns(start=start))
+            assert caught.value.block == b"2"
+        with pytest.raises(smartpipe.CorruptError):
+            next(batches)
+        assert batches.position == 3
+
+
+@in_plain
 def test_damaged_blocks_are_skipped_and_counted(damaged: str) -> None:
     errors: list[smartpipe.SmartPipeError] = []
     with smartpipe.open(damaged) as pipe:
@@ -342,6 +356,7 @@ def test_an_interrupted_iteration_goes_on_where_it_was(damaged: str) -> None:
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
                 next(batches)
+            assert batches.position == 0  # nothing was given yet
         assert [key for key, _ in blocks_of(next(batches))] == [b"0", b"1", b"4", b"5"]
         assert next(batches, None) is None
 

@@ -51,7 +51,7 @@ def reading(reader: smartpipe.Reader) -> None:
     batches = reader.columns(batch=1 << 20, select=[b"raw"], start=3, on_error="skip", threads=2)
     assert_type(next(batches), smartpipe.Columns)
     assert_type(next(batches)[0], tuple[bytes, bytes, bytes])
-    assert_type(batches.position, int)
+    assert_type(batches.position, smartpipe.Position)
     reader.to_arrow(select=[b"raw"], threads=2)
     smartpipe.open("copy", "w", format=reader.format)
     assert "https://a" in reader  # type: ignore[operator]
