@@ -24,6 +24,7 @@ cdef extern from "<sys/file.h>":
 cdef extern from *:
     """
     #include <fcntl.h>
+    #include <sys/mman.h>
     /* Advice only: that the system takes none of it is no error. */
     static void smartpipe_will_read(int fd, int64_t offset, int64_t n) {
     #ifdef POSIX_FADV_WILLNEED
@@ -32,8 +33,19 @@ cdef extern from *:
         (void)fd, (void)offset, (void)n;
     #endif
     }
+    static void smartpipe_spread(void *p, size_t n) {
+    #ifdef MADV_HUGEPAGE
+        uintptr_t page = (uintptr_t)1 << 21, first = ((uintptr_t)p + page - 1) & ~(page - 1);
+        uintptr_t last = ((uintptr_t)p + n) & ~(page - 1);
+        if (first < last)
+            (void)madvise((void *)first, last - first, MADV_HUGEPAGE);
+    #else
+        (void)p, (void)n;
+    #endif
+    }
     """
     void smartpipe_will_read(int fd, int64_t offset, int64_t n) noexcept nogil
+    void smartpipe_spread(void *p, size_t n) noexcept nogil
 
 cdef size_t MOST_AT_ONCE = 1 << 30  # Linux reads at most 2 GiB - 4 KiB in one call, macOS INT_MAX
 
@@ -60,6 +72,10 @@ cdef uint64_t clock() noexcept nogil:
 
 cdef void will_read(int fd, uint64_t offset, uint64_t n) noexcept nogil:
     smartpipe_will_read(fd, <int64_t>offset, <int64_t>n)
+
+
+cdef void spread(void *p, size_t n) noexcept nogil:
+    smartpipe_spread(p, n)
 
 
 cdef class Descriptor:
