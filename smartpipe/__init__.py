@@ -5,6 +5,7 @@ The package's face: everything public is named here and lives elsewhere.
 
 from smartpipe._codec import engines
 from smartpipe.container.block import Block
+from smartpipe.container.columns import Columns
 from smartpipe.container.durability import Grouped
 from smartpipe.container.pipe import open
 from smartpipe.container.position import Position
@@ -74,6 +75,7 @@ __all__ = [
     "BlockTooLargeError",
     "ClosedError",
     "CollisionError",
+    "Columns",
     "CorruptError",
     "Damage",
     "DuplicateKeyError",

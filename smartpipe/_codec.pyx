@@ -60,6 +60,23 @@ cdef extern from "pairs.h":
     int sp_pairs_check(const uint8_t *data, uint64_t n, uint32_t *pairs, uint64_t *good) nogil
     int sp_entry1_decode(const uint8_t *p, size_t n, sp_entry1 *entry) nogil
 
+cdef extern from "columns.h":
+    sp_sizes sp_columns_measure(sp_cursor cursor, const sp_wanted *wanted, size_t count) nogil
+    void sp_columns_put(sp_cursor cursor, const sp_wanted *wanted, size_t count, const uint8_t *const *larges,
+                        sp_columns *columns) nogil
+    void sp_columns_repeat(const uint8_t *key, size_t length, uint64_t rows, sp_columns *columns) nogil
+
+cdef extern from "rows.h":
+    uint64_t sp_strings_check(const sp_strings *strings, uint64_t start, uint64_t stop, int64_t size, int64_t buffers,
+                              const int64_t *sizes) nogil
+    uint64_t sp_strings_run(const sp_strings *strings, uint64_t start, uint64_t stop) nogil
+    uint64_t sp_bits_zero(const uint8_t *bits, uint64_t start, uint64_t stop) nogil
+    sp_rows_sizes sp_rows_measure(const sp_rows *rows, uint64_t large) nogil
+    void sp_rows_put_larges(const sp_rows *rows, uint64_t large, uint32_t pair, sp_segment *segments,
+                            const uint8_t **pointers) nogil
+    void sp_rows_put_head(const sp_rows *rows, uint64_t large, sp_head *head) nogil
+    uint8_t *sp_rows_put_format1(const sp_rows *rows, uint8_t *out) nogil
+
 cdef extern from "record.h":
     void sp_file_encode(const sp_file *file, sp_crc32 crc, uint8_t *out) nogil
     int sp_file_decode(const uint8_t *p, size_t n, sp_crc32 crc, sp_file *file) nogil
@@ -317,6 +334,49 @@ cdef int pairs_check(const uint8_t *data, uint64_t n, uint32_t *pairs, uint64_t 
 
 cdef int entry1_decode(const uint8_t *p, size_t n, sp_entry1 *entry) noexcept nogil:
     return sp_entry1_decode(p, n, entry)
+
+
+cdef sp_sizes columns_measure(const sp_cursor *cursor, const sp_wanted *wanted, size_t count) noexcept nogil:
+    return sp_columns_measure(cursor[0], wanted, count)
+
+
+cdef void columns_put(const sp_cursor *cursor, const sp_wanted *wanted, size_t count, const uint8_t *const *larges,
+                      sp_columns *columns) noexcept nogil:
+    sp_columns_put(cursor[0], wanted, count, larges, columns)
+
+
+cdef void columns_repeat(const uint8_t *key, size_t length, uint64_t rows, sp_columns *columns) noexcept nogil:
+    sp_columns_repeat(key, length, rows, columns)
+
+
+cdef uint64_t strings_check(const sp_strings *strings, uint64_t start, uint64_t stop, int64_t size, int64_t buffers,
+                            const int64_t *sizes) noexcept nogil:
+    return sp_strings_check(strings, start, stop, size, buffers, sizes)
+
+
+cdef uint64_t strings_run(const sp_strings *strings, uint64_t start, uint64_t stop) noexcept nogil:
+    return sp_strings_run(strings, start, stop)
+
+
+cdef uint64_t bits_zero(const uint8_t *bits, uint64_t start, uint64_t stop) noexcept nogil:
+    return sp_bits_zero(bits, start, stop)
+
+
+cdef sp_rows_sizes rows_measure(const sp_rows *rows, uint64_t large) noexcept nogil:
+    return sp_rows_measure(rows, large)
+
+
+cdef void rows_put_larges(const sp_rows *rows, uint64_t large, uint32_t pair, sp_segment *segments,
+                          const uint8_t **pointers) noexcept nogil:
+    sp_rows_put_larges(rows, large, pair, segments, pointers)
+
+
+cdef void rows_put_head(const sp_rows *rows, uint64_t large, sp_head *head) noexcept nogil:
+    sp_rows_put_head(rows, large, head)
+
+
+cdef uint8_t *rows_put_format1(const sp_rows *rows, uint8_t *out) noexcept nogil:
+    return sp_rows_put_format1(rows, out)
 
 
 cdef void file_encode(const sp_file *file, uint8_t *out) noexcept nogil:

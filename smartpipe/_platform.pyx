@@ -23,17 +23,27 @@ cdef extern from "<sys/file.h>":
 
 cdef extern from *:
     """
+    #include <errno.h>
     #include <fcntl.h>
     #include <sys/mman.h>
+    /* Python.h asks for what Linux has beyond POSIX. */
+    static int sp_allocate(int fd, int64_t offset, int64_t size) {
+    #ifdef __linux__
+        return fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, size) == 0 ? 0 : errno;
+    #else
+        (void)fd, (void)offset, (void)size;
+        return ENOTSUP;
+    #endif
+    }
     /* Advice only: that the system takes none of it is no error. */
-    static void smartpipe_will_read(int fd, int64_t offset, int64_t n) {
+    static void sp_will_read(int fd, int64_t offset, int64_t n) {
     #ifdef POSIX_FADV_WILLNEED
         (void)posix_fadvise(fd, offset, n, POSIX_FADV_WILLNEED);
     #else
         (void)fd, (void)offset, (void)n;
     #endif
     }
-    static void smartpipe_spread(void *p, size_t n) {
+    static void sp_spread(void *p, size_t n) {
     #ifdef MADV_HUGEPAGE
         uintptr_t page = (uintptr_t)1 << 21, first = ((uintptr_t)p + page - 1) & ~(page - 1);
         uintptr_t last = ((uintptr_t)p + n) & ~(page - 1);
@@ -44,8 +54,9 @@ cdef extern from *:
     #endif
     }
     """
-    void smartpipe_will_read(int fd, int64_t offset, int64_t n) noexcept nogil
-    void smartpipe_spread(void *p, size_t n) noexcept nogil
+    int sp_allocate(int fd, int64_t offset, int64_t size) nogil
+    void sp_will_read(int fd, int64_t offset, int64_t n) noexcept nogil
+    void sp_spread(void *p, size_t n) noexcept nogil
 
 cdef size_t MOST_AT_ONCE = 1 << 30  # Linux reads at most 2 GiB - 4 KiB in one call, macOS INT_MAX
 
@@ -71,11 +82,11 @@ cdef uint64_t clock() noexcept nogil:
 
 
 cdef void will_read(int fd, uint64_t offset, uint64_t n) noexcept nogil:
-    smartpipe_will_read(fd, <int64_t>offset, <int64_t>n)
+    sp_will_read(fd, <int64_t>offset, <int64_t>n)
 
 
 cdef void spread(void *p, size_t n) noexcept nogil:
-    smartpipe_spread(p, n)
+    sp_spread(p, n)
 
 
 cdef class Descriptor:
@@ -103,6 +114,11 @@ cdef class Descriptor:
     def size(self):
         """Return the size of the file in bytes."""
         return os.fstat(self.number).st_size
+
+    def room(self):
+        """Return how many bytes the file has on the disk behind its end."""
+        status = os.fstat(self.number)
+        return max(512 * status.st_blocks - status.st_size, 0)
 
     def is_named(self, path):
         """Whether it is the file that has a name now; FileNotFoundError where none has."""
@@ -145,6 +161,14 @@ class Disk:
             rest = memoryview(data)[written:]
             while rest:
                 rest = rest[os.write(file.number, rest):]
+
+    def allocate(self, Descriptor file, int64_t offset, int64_t size):
+        """Let a file have room on the disk behind its end, which stays where it is."""
+        cdef int number
+        with nogil:
+            number = sp_allocate(file.number, offset, size)
+        if number != 0:
+            raise OSError(number, os.strerror(number))
 
     def truncate(self, Descriptor file, size):
         os.ftruncate(file.number, size)

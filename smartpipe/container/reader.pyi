@@ -2,9 +2,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Literal, NamedTuple, TypeVar, overload
 
+import pyarrow  # type: ignore[import-untyped]
 from typing_extensions import Buffer, Self, disjoint_base
 
 from smartpipe.container.block import Block
+from smartpipe.container.columns import Batches
+from smartpipe.container.gather import BATCH as BATCH
 from smartpipe.container.headers import CODECS as CODECS
 from smartpipe.container.paths import Paths
 from smartpipe.container.position import Position as Position
@@ -13,6 +16,7 @@ from smartpipe.errors import SmartPipeError
 _T = TypeVar("_T")
 
 MAX_BLOCK_SIZE: Final[int]
+ARROW_BATCH: Final[int]
 READAHEAD: Final[int]
 POLL: Final[float]
 _OnError = Literal["raise", "skip"] | Callable[[SmartPipeError], object]
@@ -85,6 +89,22 @@ class Reader:
         ordered: bool = True,
         shuffle: int | None = None,
     ) -> Items: ...
+    def columns(
+        self,
+        batch: int = ...,
+        select: Iterable[Buffer] | None = None,
+        start: int | Buffer | None = None,
+        on_error: _OnError = "raise",
+        *,
+        threads: int = 1,
+        readahead: int = ...,
+        ordered: bool = True,
+        shuffle: int | None = None,
+    ) -> Batches: ...
+    def to_arrow(
+        self, select: Iterable[Buffer] | None = None, on_error: _OnError = "raise", *, threads: int = 1
+    ) -> pyarrow.Table: ...
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...
     def refresh(self) -> int: ...
     def follow(
         self,

@@ -10,14 +10,18 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from smartpipe._codec cimport sp_entry
+from smartpipe.container.arrow cimport export
 from smartpipe.container.block cimport Block, as_bytes
+from smartpipe.container.columns cimport Batches
 from smartpipe.container.format1 cimport Format1
 from smartpipe.container.format2 cimport Format2
+from smartpipe.container.gather cimport Gatherer
 from smartpipe.container.layout cimport Batch
 from smartpipe.container.readahead cimport Readahead
 from smartpipe.container.scattered cimport Scattered
 
 from smartpipe import errors
+from smartpipe.container.gather import BATCH
 from smartpipe.container.headers import CODECS
 from smartpipe.container.opening import open_layout
 from smartpipe.container.paths import paths_of
@@ -27,6 +31,7 @@ cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *)
 
 MAX_BLOCK_SIZE = 256 << 20
+ARROW_BATCH = 4 << 20  # bytes of a batch of an Arrow stream
 READAHEAD = 64 << 20
 POLL = 0.02  # s between two looks at a pipe that is followed
 
@@ -341,6 +346,55 @@ cdef class Reader:
             else:
                 return Position(number - self.first, id=self.layout.source.id, offset=entry.offset, stamp=entry.stamp)
         return Position(number - self.first, id=self.layout.source.id)
+
+    # As columns
+
+    def columns(self, batch=BATCH, select=None, start=None, on_error="raise", *, threads=1, readahead=READAHEAD,
+                ordered=True, shuffle=None):
+        """Iterate over all pairs as batches of numpy arrays, `Columns`, without a Python object per pair.
+
+        A batch has whole blocks, and ends with the one that makes its arrays reach `batch` bytes. Their memory is used
+        again for a later batch, unless somebody keeps one of them. The other arguments, and the `position` of the
+        iterator, are those of `items`. The iterator is also an Arrow stream, once. Needs numpy.
+
+        >>> import smartpipe, tempfile
+        >>> prefix = tempfile.mkdtemp() + "/pipe"
+        >>> with smartpipe.open(prefix, "w") as pipe:
+        ...     pipe.write(b"a", {b"raw": b"<html>", b"log": b"ok"})
+        >>> with smartpipe.open(prefix) as pipe:
+        ...     for batch in pipe.columns():
+        ...         print(batch, batch.value_offsets, batch.values.tobytes(), batch[1])
+        <smartpipe.Columns of 1 blocks, 2 pairs> [0 6 8] b'<html>ok' (b'a', b'log', b'ok')
+        """
+        try:
+            import numpy
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError("columns need numpy: pip install 'smartpipe[columns]'", name="numpy") from error
+        items = self.items(select, start, on_error, threads=threads, readahead=readahead, ordered=ordered,
+                           shuffle=shuffle)
+        return Batches(items, numpy, batch)
+
+    def to_arrow(self, select=None, on_error="raise", *, threads=1):
+        """Return all pairs as a `pyarrow.Table` with columns block, key and value of type large_binary, one row a pair.
+
+        A block without pairs has no row. `select`, `on_error` and `threads` are those of `items`. Needs pyarrow.
+        """
+        try:
+            import pyarrow
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError("to_arrow needs pyarrow: pip install 'smartpipe[arrow]'",
+                                      name="pyarrow") from error
+        cdef Batches source = Batches(self.items(select, None, on_error, threads=threads), None, ARROW_BATCH)
+        try:
+            return pyarrow.RecordBatchReader.from_stream(source).read_all()
+        except Exception:
+            if source.failure is not None:
+                raise source.failure from None
+            raise
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        """All pairs as an Arrow stream, read batch by batch; of a schema that is asked for nothing is taken over."""
+        return export(Gatherer(self.items(), ARROW_BATCH, True))
 
     def refresh(self):
         """Take in the blocks that were written since the pipe was opened or refreshed; returns how many.
