@@ -9,6 +9,9 @@ cdef uint64_t clock() noexcept nogil
 # Tells the system that n bytes at an offset will be read.
 cdef void will_read(int fd, uint64_t offset, uint64_t n) noexcept nogil
 
+# Tells the system that n bytes of memory, which are not in use yet, will be touched here and there, and all of them.
+cdef void spread(void *p, size_t n) noexcept nogil
+
 
 cdef class Descriptor:
     cdef readonly int number       # -1: closed

@@ -25,6 +25,7 @@ cdef extern from *:
     """
     #include <errno.h>
     #include <fcntl.h>
+    #include <sys/mman.h>
     /* Python.h asks for what Linux has beyond POSIX. */
     static int sp_allocate(int fd, int64_t offset, int64_t size) {
     #ifdef __linux__
@@ -42,9 +43,20 @@ cdef extern from *:
         (void)fd, (void)offset, (void)n;
     #endif
     }
+    static void sp_spread(void *p, size_t n) {
+    #ifdef MADV_HUGEPAGE
+        uintptr_t page = (uintptr_t)1 << 21, first = ((uintptr_t)p + page - 1) & ~(page - 1);
+        uintptr_t last = ((uintptr_t)p + n) & ~(page - 1);
+        if (first < last)
+            (void)madvise((void *)first, last - first, MADV_HUGEPAGE);
+    #else
+        (void)p, (void)n;
+    #endif
+    }
     """
     int sp_allocate(int fd, int64_t offset, int64_t size) nogil
     void sp_will_read(int fd, int64_t offset, int64_t n) noexcept nogil
+    void sp_spread(void *p, size_t n) noexcept nogil
 
 cdef size_t MOST_AT_ONCE = 1 << 30  # Linux reads at most 2 GiB - 4 KiB in one call, macOS INT_MAX
 
@@ -71,6 +83,10 @@ cdef uint64_t clock() noexcept nogil:
 
 cdef void will_read(int fd, uint64_t offset, uint64_t n) noexcept nogil:
     sp_will_read(fd, <int64_t>offset, <int64_t>n)
+
+
+cdef void spread(void *p, size_t n) noexcept nogil:
+    sp_spread(p, n)
 
 
 cdef class Descriptor:

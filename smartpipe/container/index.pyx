@@ -12,6 +12,8 @@ from smartpipe._codec cimport (
     sp_entry_encode, sp_frame, sp_frame_body, sp_frame_sums, words,
 )
 
+from smartpipe._platform cimport spread
+
 from smartpipe import errors
 
 
@@ -118,6 +120,8 @@ cdef class Run:
 
 cdef Buffer zeros(uint64_t n):
     cdef Buffer buffer = Buffer()
+    buffer.reserve(n)
+    spread(buffer.data, n)
     memset(buffer.extend(n), 0, n)
     return buffer
 

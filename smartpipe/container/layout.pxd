@@ -32,7 +32,7 @@ cdef class Batch:
 
 
 cdef class Near:
-    """Bytes of the data file in which several blocks lie that are asked for; `size` of the buffer of them from `begin` on."""
+    """Bytes of the data file from `begin` on, in which several blocks lie that are asked for."""
     cdef uint64_t begin
     cdef Buffer memory
 

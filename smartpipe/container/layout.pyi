@@ -7,7 +7,8 @@ from smartpipe.container.source import Source
 class Batch: ...
 
 @disjoint_base
-class Near: ...
+class Near:
+    def __init__(self) -> None: ...
 
 @disjoint_base
 class Layout:

@@ -92,8 +92,8 @@ cdef class Layout:
         raise TypeError("a layout is of a format")
 
     cdef Block fetch(self, uint64_t number, bytes key, Near near):
-        """Block `number`, whose key is `key` where that is known, otherwise None. What lies in `near`, where that is given,
-        is not read again."""
+        """Block `number`, whose key is `key` where that is known, otherwise None. What lies in `near`, where that is
+        given, is not read again."""
         raise TypeError("a layout is of a format")
 
     cdef size_t first_read(self, uint64_t number, uint64_t *offset) except? 0:

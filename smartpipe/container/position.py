@@ -13,8 +13,8 @@ class Position(int):
     It is an `int`, can be pickled, and `token` is the same as a short text, for a file of one's own. Both are a `start`
     of `Reader.items` and `follow`, for as long as the blocks before it are there: also when the pipe has grown.
 
-    ``id`` is the file id, 0 in format 1; ``offset`` and ``stamp`` are those of the block before the position (in format 1 the stamp
-    is its uncompressed offset), 0 where there is none or its place in the file says nothing, as in a shuffled order.
+    ``id`` is the file id, 0 in format 1; ``offset`` and ``stamp`` are those of the block before the position (in format
+    1 the stamp is its uncompressed offset), 0 where there is none or it says nothing, as in a shuffled order.
 
     >>> Position(3, id=10, offset=96, stamp=5).token
     'smartpipe:000000000000000a:3:96:5'

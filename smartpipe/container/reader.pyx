@@ -333,8 +333,8 @@ cdef class Reader:
             self.layout.entry(number, &entry)
             known = entry.offset == position.offset and entry.stamp == position.stamp
         if not known or position > len(self):
-            raise errors.FormatError(f"{position.token} is a position in another pipe, or behind where this one was cut",
-                                     path=self.data_path)
+            raise errors.FormatError(f"{position.token} is a position in another pipe, or behind where this one was "
+                                     "cut", path=self.data_path)
 
     cdef object position_at(self, uint64_t number):
         cdef sp_entry entry
@@ -431,10 +431,10 @@ cdef class Reader:
     def follow(self, timeout=None, select=None, start=None, on_error="raise"):
         """Iterate over (key, block) as blocks are written; ends when the writer has closed the pipe.
 
-        It begins with the blocks that are there, or at `start`, which is that of `items`. With a `timeout` it ends also when so
-        many seconds have passed without a block. A killed writer does not end it: another may go on with the pipe. The
-        last block of a pipe of format 1 comes when the next is begun. `select` and `on_error` are those of `items`,
-        errors those of `refresh`.
+        It begins with the blocks that are there, or at `start`. With a `timeout` it ends also when so many seconds have
+        passed without a block. A killed writer does not end it: another may go on with the pipe. The last block of a
+        pipe of format 1 comes when the next is begun. `select`, `start` and `on_error` are those of `items`, errors
+        those of `refresh`.
         """
         if self.confined:
             raise ValueError("a split of a pipe does not grow")
@@ -508,7 +508,7 @@ cdef class Reader:
         return entry.offset + entry.size
 
     def _boundary(self, start, offset):
-        """The number of the block that begins next to an offset of the data file, before or behind it, behind `start`."""
+        """The number of the block behind `start` that begins nearest to an offset of the data file."""
         stop = self._first_at(offset)
         if stop - 1 > start and offset - self.offset_of(stop - 1) < self.offset_of(stop) - offset:
             stop -= 1
@@ -531,7 +531,7 @@ cdef class Reader:
 
     @property
     def position(self):
-        """The `Position` of the block that `pull_block()` reads next: its number, and what tells this pipe from others."""
+        """The `Position` of the block that `pull_block()` reads next, which is also its number."""
         return self.position_at(self.cursor)
 
     def get_next_block_key(self):
@@ -615,7 +615,7 @@ cdef class Items:
 
     @property
     def position(self):
-        """The `Position` of the block that comes next: its number, and what tells this pipe from others."""
+        """The `Position` of the block that comes next, which is also its number."""
         if self.ahead is not None and not self.ahead.ordered:
             raise ValueError("without order there is no position")
         if self.ahead is not None and self.ahead.seed is not None:

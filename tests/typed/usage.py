@@ -40,7 +40,7 @@ def reading(reader: smartpipe.Reader) -> None:
     assert_type(list(reader), list[bytes])
     assert_type(list(reader.keys()), list[bytes])
     assert_type(list(reader.items()), list[tuple[bytes, smartpipe.Block]])
-    assert_type(reader.items(select=[b"raw", memoryview(b"log")], start=b"https://a").position, int)
+    assert_type(reader.items(select=[b"raw", memoryview(b"log")], start=b"https://a").position, smartpipe.Position)
     assert_type(list(reader.get_many({b"https://a"})), list[tuple[bytes, smartpipe.Block | None]])
     assert_type(list(reader.pull_block()), list[tuple[bytes, bytes]])
     assert_type(reader.get_next_block_key(), bytes | None)

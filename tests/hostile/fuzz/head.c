@@ -3,6 +3,7 @@
  *
  * Input: a byte that chooses, and the bytes. For a head: u16 number of pairs, u8 of large values, for each of these a byte,
  * how many pairs lie before it, and the head; option 4: the directory claims other sizes than the head. */
+#include "index1.h"
 #include "walk.h"
 
 enum { HEAD = 0, PAIRS = 1, ENTRIES = 2, WHAT = 3, LIE = 4 };
@@ -83,8 +84,50 @@ static void check_pairs(const uint8_t *p, size_t n) {
     free(data);
 }
 
+/* Many entries at a time: all up to the first that has no key or offsets of 0, goes back, or has another raw offset. */
+static void check_many(const uint8_t *data, size_t n, int compressed, uint64_t offset, uint64_t raw_offset) {
+    uint64_t count, key_bytes, keys = 0, position = 77;
+    uint64_t last = offset, last_raw = raw_offset;
+    size_t end = sp_entries1_measure(data, n, compressed, offset, raw_offset, &count, &key_bytes), at = 0;
+    for (uint64_t number = 0;; number++) {
+        sp_entry1 entry;
+        int good = sp_entry1_decode(data + at, n - at, &entry) == SP_OK && entry.key_length > 0;
+        good = good && entry.offset + (wide)entry.raw_offset > 0 && entry.offset >= last && entry.raw_offset >= last_raw;
+        good = good && (compressed || entry.offset == entry.raw_offset);
+        CHECK(good == (number < count) && (good || at == end));
+        if (!good)
+            break;
+        keys += entry.key_length;
+        last = entry.offset;
+        last_raw = entry.raw_offset;
+        at += 20 + (size_t)entry.key_length;
+    }
+    CHECK(keys == key_bytes);
+    uint8_t *entries = calloc((size_t)count + 1, 48), *names = calloc((size_t)keys + 1, 1);
+    CHECK(entries != NULL && names != NULL);
+    sp_entries1_copy(data, count, position, 9, entries, names);
+    at = 0;
+    for (uint64_t number = 0; number < count; number++) {
+        sp_entry1 entry;
+        sp_entry made;
+        CHECK(sp_entry1_decode(data + at, n - at, &entry) == SP_OK);
+        sp_entry_decode(entries + 48 * number, &made);
+        CHECK(made.offset == entry.offset && made.stamp == entry.raw_offset && made.key == position);
+        CHECK(made.key_length == entry.key_length && made.codec == 9 && made.kind == SP_BLOCK);
+        CHECK(made.size == 0 && made.lead == 0 && made.raw == 0 && made.pairs == 0);
+        CHECK(memcmp(names + (position - 77), entry.key, entry.key_length) == 0);
+        position += entry.key_length;
+        at += 20 + (size_t)entry.key_length;
+    }
+    free(entries);
+    free(names);
+}
+
 static void check_entries(const uint8_t *p, size_t n) {
     uint8_t *data = copy_of(p, n), offsets[16];
+    check_many(data, n, 1, 0, 0);
+    check_many(data, n, 0, 0, 0);
+    check_many(data, n, 1, 1000, 2000);
     for (size_t at = 0;;) {
         sp_entry1 entry;
         int status = sp_entry1_decode(data + at, n - at, &entry);
