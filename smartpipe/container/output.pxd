@@ -32,6 +32,7 @@ cdef class Output:
     cdef readonly str failed       # why nothing more is written; None while all is well
     cdef int put(self, bytes key, Encoder encoder) except -1
     cdef int make_room(self, uint64_t n) except -1
+    cdef int check_owner(self) except -1
     cdef int check_usable(self) except -1
     cdef int acknowledge(self) except -1
 

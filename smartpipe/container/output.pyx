@@ -74,10 +74,14 @@ cdef class Output:
             self.cramped = True
         return 0
 
-    cdef int check_usable(self) except -1:
+    cdef int check_owner(self) except -1:
         if self.data.number < 0:
             raise errors.ClosedError("the writer belongs to the process that this one was forked from",
                                      path=self.data_path)
+        return 0
+
+    cdef int check_usable(self) except -1:
+        self.check_owner()
         if self.timer is not None and self.timer.error is not None and self.failed is None:
             self.unsyncable = True
             self.fail(self.timer.error, "the data could not be synced")

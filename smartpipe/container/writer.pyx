@@ -213,7 +213,8 @@ cdef class Writer:
                 Writer.write(self, names.at(i), rows)
         finally:
             # The caller may change this memory when we return, and threads look at it until a block is written.
-            with self.lock:
+            self.check_owner()
+        with self.lock:
                 self.finish_background()
             for column in (names, ends, pair_keys, pair_values):
                 (<Strings>column).release()
@@ -262,6 +263,7 @@ cdef class Writer:
 
     def checkpoint(self, key):
         """Finish the block that `append` fills, and begin one under a new key."""
+        self.check_owner()
         with self.lock:
             self._finish_current()
             self.current = self.block(key)
@@ -312,6 +314,7 @@ cdef class Writer:
         if is_too_large(PyBytes_GET_SIZE(block), self.limit):
             raise errors.BlockTooLargeError(f"a key of {len(block)} bytes, with a max_block_size of {self.limit}",
                                             path=self.data_path, block=block)
+        self.check_owner()
         with self.lock:
             self.check_ready()
             if block in self.open_keys or self.has(block):
@@ -327,6 +330,10 @@ cdef class Writer:
             # All pages were checked when it was opened: it is a table that was made to be slow.
             self.output.index.copy_tables()
             return self.output.index.find(key, PyBytes_GET_SIZE(block)) >= 0
+
+    cdef int check_owner(self) except -1:
+        """Refuse a copy in a forked child. There the lock may be held for ever, by a thread that only the parent has."""
+        return 0 if self.closed else self.output.check_owner()
 
     cdef int check_ready(self) except -1:
         """Refuse to go on after the end, after an error, and once after that of a block which threads took over."""
@@ -368,12 +375,14 @@ cdef class Writer:
 
     def flush(self):
         """Hand everything to the system, the index too, so that a reader that opens the pipe now finds it listed."""
+        self.check_owner()
         with self.lock:
             self.finish_blocks()
             self.output.flush()
 
     def sync(self):
         """Let everything that was written reach the disk. A failure is final: nothing more is written after it."""
+        self.check_owner()
         with self.lock:
             self.finish_blocks()
             self.output.sync()
@@ -491,12 +500,13 @@ cdef class Writer:
 
     def __contains__(self, key):
         cdef bytes block = as_bytes(key, "the key")
+        self.check_owner()
         with self.lock:
             self.check_open()
             return self.has(block) or (self.background is not None and block in self.background.keys)
 
     def __len__(self):
-        if self.background is None:
+        if self.background is None or self.output.data.number < 0:
             return self.output.index.count
         with self.lock:
             return self.output.index.count + len(self.background.keys)
