@@ -317,6 +317,35 @@ def test_a_missing_engine_is_named_with_what_to_install(codec: str, prefix: str)
     assert Path(prefix + ".datz").read_bytes() == before
 
 
+@every_codec
+def test_threads_that_need_an_engine_first_at_the_same_time(codec: str, prefix: str) -> None:
+    code = """
+import sys, threading
+import smartpipe
+path, codec = sys.argv[1:]
+start = threading.Barrier(8)
+done = []
+
+def work(number):
+    start.wait()
+    with smartpipe.open(path) as old, smartpipe.open(f"{path}-{number}", "w", compress=codec, level=number + 1) as new:
+        for key, block in old.items():
+            new.write(key, block)
+    done.append(number)
+
+threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(sorted(done))
+"""
+    write(prefix, PAGES + HARD, codec)
+    assert run(code, prefix, codec) == "[0, 1, 2, 3, 4, 5, 6, 7]\n"
+    for number in range(8):
+        assert read(f"{prefix}-{number}") == PAGES + HARD
+
+
 def test_without_libdeflate_and_isal_zlib_ng_does_it_all(prefix: str) -> None:
     code = """
 import sys
