@@ -93,7 +93,17 @@ uint64_t sp_mark_id(uint32_t mark, sp_crc32 crc32) {
 }
 
 uint64_t sp_most_raw(uint8_t codec, uint64_t stored) {
-    return codec == SP_ZLIB ? 65536 + 1032 * stored : UINT64_MAX;
+    switch (codec) {
+    case SP_ZLIB:
+        return 65536 + 1032 * stored;
+    case SP_ZSTD:
+        /* A block of 128 KiB takes four bytes or more. */
+        return 131072 + 32768 * stored;
+    case SP_LZ4:
+        return 255 * stored;
+    default:
+        return UINT64_MAX;
+    }
 }
 
 /* Whether a segment's two sizes can be those of this codec; an unknown codec is judged by whoever reads it. */

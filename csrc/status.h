@@ -13,6 +13,8 @@
     X(SIZES, "the sizes do not add up")                                        \
     X(KIND, "a record kind that this version does not know")                   \
     X(CODEC, "a codec that this version does not know")                        \
+    X(NO_ZSTD, "codec zstd has no engine here: pip install 'smartpipe[zstd]'") \
+    X(NO_LZ4, "codec lz4 has no engine here: pip install 'smartpipe[lz4]'")    \
     X(STREAM, "the compressed bytes are not a valid stream")                   \
     X(TRAILING, "there are bytes behind the end of the compressed stream")     \
     X(FULL, "more bytes than there is room for")                               \

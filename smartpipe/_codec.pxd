@@ -10,7 +10,21 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "status.h":
     int SP_OK, SP_ABSENT, SP_TRUNCATED, SP_MAGIC, SP_CHECKSUM, SP_FLAGS, SP_RESERVED, SP_SIZES, SP_KIND, SP_CODEC
-    int SP_STREAM, SP_TRAILING, SP_FULL, SP_MEMORY, SP_KEY, SP_LISTED, SP_OVERLAP
+    int SP_NO_ZSTD, SP_NO_LZ4, SP_STREAM, SP_TRAILING, SP_FULL, SP_MEMORY, SP_KEY, SP_LISTED, SP_OVERLAP
+
+cdef extern from "engine.h":
+    ctypedef uint32_t (*sp_crc32)(uint32_t crc, const uint8_t *p, size_t n) noexcept nogil
+    ctypedef struct sp_engine:
+        sp_crc32 crc32
+        void *(*deflate_open)(const void *library, int level) noexcept nogil
+        void (*deflate_close)(void *stream) noexcept nogil
+        void *(*inflate_open)(const void *library) noexcept nogil
+        void (*inflate_close)(void *stream) noexcept nogil
+        int (*deflate)(void *stream, const uint8_t *p, size_t n, uint8_t *out, size_t room,
+                       size_t *written) noexcept nogil
+        int (*inflate)(void *stream, const uint8_t *p, size_t n, size_t *used, uint8_t *out, size_t room,
+                       size_t *written) noexcept nogil
+        const void *library
 
 cdef extern from "bytes.h":
     uint32_t sp_load32(const uint8_t *p) nogil
@@ -75,7 +89,10 @@ cdef extern from "rows.h":
     const uint8_t *sp_string_at(const sp_strings *strings, uint64_t row, uint64_t *length) nogil
 
 cdef extern from "record.h":
-    int SP_FILE_HEADER, SP_RECORD_HEADER, SP_DIRECTORY_ENTRY, SP_BLOCK, SP_METADATA, SP_KIND_OPTIONAL, SP_NONE, SP_ZLIB
+    int SP_FILE_HEADER, SP_RECORD_HEADER, SP_DIRECTORY_ENTRY, SP_BLOCK, SP_METADATA, SP_KIND_OPTIONAL
+    int SP_NONE, SP_ZLIB, SP_ZSTD, SP_LZ4
+    enum:
+        SP_CODECS
     ctypedef struct sp_file:
         uint64_t id
         uint8_t codec
@@ -130,16 +147,19 @@ cdef class Buffer:
 
 
 cdef class Deflater:
-    """A stream that compresses at one level; used by one thread at a time."""
+    """A stream that compresses with a codec at one level, or at 0 what is small; used by one thread at a time."""
+    cdef const sp_engine *engine
     cdef void *stream
-    cdef readonly int level
     cdef int deflate(self, const uint8_t *p, size_t n, uint8_t *out, size_t room, size_t *written) noexcept nogil
 
 
 cdef class Inflater:
-    """A stream that inflates; used by one thread at a time."""
-    cdef void *stream
-    cdef int inflate(self, const uint8_t *p, size_t n, size_t *used, uint8_t *out, size_t room,
+    """What inflates the streams of all codecs; used by one thread at a time. Each codec's is opened when it is first
+    needed, which takes the GIL."""
+    cdef const sp_engine *engines[SP_CODECS]
+    cdef void *streams[SP_CODECS]
+    cdef int open(self, uint8_t codec) noexcept with gil
+    cdef int inflate(self, uint8_t codec, const uint8_t *p, size_t n, size_t *used, uint8_t *out, size_t room,
                      size_t *written) noexcept nogil
 
 

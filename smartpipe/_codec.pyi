@@ -8,7 +8,16 @@ class _Engine(TypedDict):
     version: str
     binding: str
 
-def engines() -> dict[str, _Engine]: ...
+@type_check_only
+class _Level(_Engine):
+    level: int
+
+@type_check_only
+class _Codec(_Engine):
+    levels: dict[int, _Level]
+
+def require(codec: int, path: str | None = None) -> None: ...
+def engines() -> dict[str, _Codec]: ...
 
 # Memory and streams for the other extensions; Python code has no use for them.
 
@@ -17,9 +26,7 @@ class Buffer: ...
 
 @disjoint_base
 class Deflater:
-    def __new__(cls, level: int) -> Deflater: ...
-    @property
-    def level(self) -> int: ...
+    def __new__(cls, codec: int, level: int) -> Deflater: ...
 
 @disjoint_base
 class Inflater: ...

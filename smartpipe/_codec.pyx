@@ -1,20 +1,22 @@
 """The one extension that links csrc: its functions bound to the engines in use, and memory for them.
 
-The engine of the codec zlib is zlib-ng. It is called from C through the functions that the extension module of
-the installed `zlib-ng` package exports; where they can not be resolved, the same table is filled with calls of that
-package's Python API, which are slower and give the same bytes. The environment variable SMARTPIPE_ENGINE=python chooses
-these.
+An engine is a library as csrc/engine.h asks for it. It is called from C through the functions that the extension module
+of an installed package exports; where they can not be had, zlib-ng, zstd and lz4 are called through their Python APIs,
+which are slower. _libraries.py finds both. zlib-ng is there always, since the checksums are its; the others are looked
+for when something first needs them.
 """
 
-import os
-
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdlib cimport free, realloc
+from libc.limits cimport INT_MAX
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy
 
 from zlib_ng import zlib_ng
+
+from smartpipe import _libraries, errors
 
 cdef extern from "Python.h":
     int PyBUF_READ
@@ -22,33 +24,32 @@ cdef extern from "Python.h":
 cdef extern from "status.h":
     const char *sp_status_words(int status) nogil
 
-cdef extern from "engine.h":
-    ctypedef uint32_t (*sp_crc32)(uint32_t crc, const uint8_t *p, size_t n) noexcept nogil
-    ctypedef struct sp_engine:
-        sp_crc32 crc32
-        void *(*deflate_open)(const void *library, int level) noexcept nogil
-        void (*deflate_close)(void *stream) noexcept nogil
-        void *(*inflate_open)(const void *library) noexcept nogil
-        void (*inflate_close)(void *stream) noexcept nogil
-        int (*deflate)(void *stream, const uint8_t *p, size_t n, uint8_t *out, size_t room,
-                       size_t *written) noexcept nogil
-        int (*inflate)(void *stream, const uint8_t *p, size_t n, size_t *used, uint8_t *out, size_t room,
-                       size_t *written) noexcept nogil
-        const void *library
-
 cdef extern from "zlibng.h":
     ctypedef struct sp_zng:
-        void *zlibng_version
-        void *crc32_z
-        void *deflateInit2_
-        void *deflate
-        void *deflateReset
-        void *deflateEnd
-        void *inflateInit2_
-        void *inflate
-        void *inflateReset
-        void *inflateEnd
+        pass
     int sp_zng_engine(const sp_zng *zng, sp_engine *engine) nogil
+
+cdef extern from "libdeflate.h":
+    ctypedef struct sp_libdeflate:
+        const sp_engine *judge
+    int sp_libdeflate_engine(const sp_libdeflate *library, sp_engine *engine) nogil
+
+cdef extern from "isal.h":
+    ctypedef struct sp_isal:
+        const sp_engine *judge
+    int sp_isal_engine(const sp_isal *library, sp_engine *engine) nogil
+
+cdef extern from "zstd.h":
+    ctypedef struct sp_zstd:
+        pass
+    int sp_zstd_frame(const uint8_t *p, size_t n, size_t *used, uint64_t *content) nogil
+    int sp_zstd_engine(const sp_zstd *library, sp_engine *engine) nogil
+
+cdef extern from "lz4.h":
+    ctypedef struct sp_lz4:
+        pass
+    uint32_t SP_LZ4_MOST
+    int sp_lz4_engine(const sp_lz4 *library, sp_engine *engine) nogil
 
 cdef extern from "siphash.h":
     uint64_t sp_siphash13(const uint8_t *key, const uint8_t *p, size_t n) nogil
@@ -120,44 +121,53 @@ cdef extern from "index1.h":
                           uint8_t *keys) nogil
 
 
-# The engine table, filled once when this module is imported.
-cdef sp_engine ENGINE
-cdef sp_zng ZNG
-cdef str BINDING
+cdef enum:
+    ZLIBNG, LIBDEFLATE, ISAL, ZSTD, LZ4, LIBRARIES
+
+cdef tuple NAMES = ("zlib-ng", "libdeflate", "ISA-L", "zstd", "lz4")
+cdef dict CODECS = {SP_ZLIB: "zlib", SP_ZSTD: "zstd", SP_LZ4: "lz4"}
+cdef dict NO_ENGINE = {SP_ZSTD: SP_NO_ZSTD, SP_LZ4: SP_NO_LZ4}
+
+# What inflates, and what compresses at each level with which level of its own; at 0 what is small. The first library
+# that is there is taken. docs/engines.md has what was measured.
+cdef dict INFLATING = {SP_ZLIB: (LIBDEFLATE, ZLIBNG), SP_ZSTD: (ZSTD,), SP_LZ4: (LZ4,)}
+cdef dict LEVELS = {
+    SP_ZLIB: (
+        ((ZLIBNG, 1),),
+        ((ISAL, 1), (ZLIBNG, 1)),
+        ((LIBDEFLATE, 1), (ZLIBNG, 2)),
+        ((LIBDEFLATE, 3), (ZLIBNG, 3)),
+        ((LIBDEFLATE, 4), (ZLIBNG, 4)),
+        ((LIBDEFLATE, 5), (ZLIBNG, 5)),
+        ((LIBDEFLATE, 6), (ZLIBNG, 6)),
+        ((LIBDEFLATE, 7), (ZLIBNG, 7)),
+        ((LIBDEFLATE, 8), (ZLIBNG, 7)),  # what zlib-ng calls 8 is slower than its 9, and not smaller
+        ((LIBDEFLATE, 10), (ZLIBNG, 9)),
+    ),
+    SP_ZSTD: tuple(((ZSTD, level),) for level in (1, 1, 1, 3, 3, 5, 6, 8, 12, 19)),
+    SP_LZ4: tuple(((LZ4, level),) for level in (-1, -4, -2, -1, 2, 3, 4, 6, 9, 12)),
+}
+
+# The engines by library, each filled when it is first needed and never changed: NULL where its library is not there.
+cdef const sp_engine *ENGINES[LIBRARIES]
+cdef bint SOUGHT[LIBRARIES]
+cdef sp_engine ZLIBNG_ENGINE
+cdef dict BINDINGS = {}
+cdef object ZSTD_API = None, LZ4_API = None
 
 
-# zlib-ng through its Python API. A stream is a Python object: the level, or nothing.
+# Libraries through their Python APIs. A stream is a Python object.
 
 cdef object view(const uint8_t *p, size_t n):
     return PyMemoryView_FromMemory(<char *>p, <Py_ssize_t>n, PyBUF_READ)
 
 
-cdef uint32_t python_crc32(uint32_t crc, const uint8_t *p, size_t n) noexcept with gil:
-    return <uint32_t>zlib_ng.crc32(view(p, n), crc)
-
-
-cdef void *python_deflate_open(const void *library, int level) noexcept with gil:
-    cdef object stream = level
+cdef void *kept(object stream) noexcept:
     Py_INCREF(stream)
     return <void *>stream
 
 
-cdef void *python_inflate_open(const void *library) noexcept with gil:
-    Py_INCREF(None)
-    return <void *>None
-
-
-cdef void python_close(void *stream) noexcept with gil:
-    Py_DECREF(<object>stream)
-
-
-cdef int python_deflate(void *stream, const uint8_t *p, size_t n, uint8_t *out, size_t room,
-                        size_t *written) noexcept with gil:
-    cdef bytes result
-    try:
-        result = zlib_ng.compress(view(p, n), <object>stream)
-    except MemoryError:
-        return SP_MEMORY
+cdef int put(bytes result, uint8_t *out, size_t room, size_t *written) noexcept:
     if <size_t>PyBytes_GET_SIZE(result) > room:
         return SP_FULL
     written[0] = PyBytes_GET_SIZE(result)
@@ -165,8 +175,32 @@ cdef int python_deflate(void *stream, const uint8_t *p, size_t n, uint8_t *out, 
     return SP_OK
 
 
-cdef int python_inflate(void *stream, const uint8_t *p, size_t n, size_t *used, uint8_t *out, size_t room,
-                        size_t *written) noexcept with gil:
+cdef void *python_open_level(const void *library, int level) noexcept with gil:
+    return kept(level)
+
+
+cdef void *python_open(const void *library) noexcept with gil:
+    return kept(None)
+
+
+cdef void python_close(void *stream) noexcept with gil:
+    Py_DECREF(<object>stream)
+
+
+cdef uint32_t zlib_crc32(uint32_t crc, const uint8_t *p, size_t n) noexcept with gil:
+    return <uint32_t>zlib_ng.crc32(view(p, n), crc)
+
+
+cdef int zlib_deflate(void *stream, const uint8_t *p, size_t n, uint8_t *out, size_t room,
+                      size_t *written) noexcept with gil:
+    try:
+        return put(zlib_ng.compress(view(p, n), <object>stream), out, room, written)
+    except MemoryError:
+        return SP_MEMORY
+
+
+cdef int zlib_inflate(void *stream, const uint8_t *p, size_t n, size_t *used, uint8_t *out, size_t room,
+                      size_t *written) noexcept with gil:
     cdef bytes result
     try:
         inflate = zlib_ng.decompressobj()
@@ -176,68 +210,214 @@ cdef int python_inflate(void *stream, const uint8_t *p, size_t n, size_t *used, 
         return SP_MEMORY
     except zlib_ng.error:
         return SP_STREAM
-    if <size_t>PyBytes_GET_SIZE(result) > room:
-        return SP_FULL
-    if not inflate.eof:
-        return SP_TRUNCATED
-    used[0] = n - <size_t>len(inflate.unused_data)
-    written[0] = PyBytes_GET_SIZE(result)
-    memcpy(out, PyBytes_AS_STRING(result), written[0])
-    return SP_OK
+    if <size_t>PyBytes_GET_SIZE(result) <= room:
+        if not inflate.eof:
+            return SP_TRUNCATED
+        used[0] = n - <size_t>len(inflate.unused_data)
+    return put(result, out, room, written)
 
 
-cdef void use_python():
-    ENGINE.crc32 = python_crc32
-    ENGINE.deflate_open = python_deflate_open
-    ENGINE.deflate_close = python_close
-    ENGINE.inflate_open = python_inflate_open
-    ENGINE.inflate_close = python_close
-    ENGINE.deflate = python_deflate
-    ENGINE.inflate = python_inflate
-    ENGINE.library = NULL
-
-
-cdef bint use_library() except -1:
-    """Fill the table with the functions that the package's extension module exports; False where that can not be."""
-    import ctypes
-
-    names = ("zlibng_version", "zng_crc32_z", "zng_deflateInit2_", "zng_deflate", "zng_deflateReset", "zng_deflateEnd",
-             "zng_inflateInit2_", "zng_inflate", "zng_inflateReset", "zng_inflateEnd")
+cdef void *zstd_deflate_open(const void *library, int level) noexcept with gil:
     try:
-        library = ctypes.CDLL(zlib_ng.__file__)
-        address = [ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in names]
-    except (OSError, AttributeError):
+        parameter = ZSTD_API.CompressionParameter
+        return kept(ZSTD_API.ZstdCompressor(options={
+            parameter.compression_level: level, parameter.content_size_flag: 1, parameter.checksum_flag: 0,
+            parameter.dict_id_flag: 0}))
+    except MemoryError:
+        return NULL
+
+
+cdef int zstd_deflate(void *stream, const uint8_t *p, size_t n, uint8_t *out, size_t room,
+                      size_t *written) noexcept with gil:
+    try:
+        compressor = <object>stream
+        return put(compressor.compress(view(p, n), compressor.FLUSH_FRAME), out, room, written)
+    except MemoryError:
+        return SP_MEMORY
+
+
+cdef int zstd_inflate(void *stream, const uint8_t *p, size_t n, size_t *used, uint8_t *out, size_t room,
+                      size_t *written) noexcept with gil:
+    cdef uint64_t content = 0
+    cdef int status = sp_zstd_frame(p, n, used, &content)
+    if status != SP_OK:
+        return status
+    if content > room:
+        return SP_FULL
+    try:
+        inflate = ZSTD_API.ZstdDecompressor()
+        result = inflate.decompress(view(p, used[0]), content + 1)
+    except MemoryError:
+        return SP_MEMORY
+    except ZSTD_API.ZstdError:
+        return SP_STREAM
+    return put(result, out, room, written) if inflate.eof else SP_STREAM
+
+
+cdef int lz4_deflate(void *stream, const uint8_t *p, size_t n, uint8_t *out, size_t room,
+                     size_t *written) noexcept with gil:
+    cdef int level = <object>stream
+    if n > SP_LZ4_MOST:
+        return SP_FULL
+    try:
+        if level > 0:
+            result = LZ4_API.compress(view(p, n), mode="high_compression", compression=level, store_size=False)
+        else:
+            result = LZ4_API.compress(view(p, n), mode="fast", acceleration=-level, store_size=False)
+        return put(result, out, room, written)
+    except MemoryError:
+        return SP_MEMORY
+
+
+cdef int lz4_inflate(void *stream, const uint8_t *p, size_t n, size_t *used, uint8_t *out, size_t room,
+                     size_t *written) noexcept with gil:
+    if n > <size_t>INT_MAX:
+        return SP_STREAM
+    used[0] = n
+    try:
+        return put(LZ4_API.decompress(view(p, n), uncompressed_size=min(room, <size_t>INT_MAX)), out, room, written)
+    except MemoryError:
+        return SP_MEMORY
+    except LZ4_API.LZ4BlockError:
+        return SP_STREAM
+
+
+cdef void use_python(int library, sp_engine *engine) noexcept:
+    engine.deflate_open = zstd_deflate_open if library == ZSTD else python_open_level
+    engine.deflate_close = engine.inflate_close = python_close
+    engine.inflate_open = python_open
+    engine.crc32 = zlib_crc32
+    engine.library = NULL
+    if library == ZLIBNG:
+        engine.deflate = zlib_deflate
+        engine.inflate = zlib_inflate
+    elif library == ZSTD:
+        engine.deflate = zstd_deflate
+        engine.inflate = zstd_inflate
+    else:
+        engine.deflate = lz4_deflate
+        engine.inflate = lz4_inflate
+
+
+cdef bint use_library(int library, sp_engine *engine) except -1:
+    """Fill a table with the C functions of a library; False where that can not be."""
+    cdef size_t[16] at
+    cdef void *functions
+    cdef int status
+    found = _libraries.addresses(NAMES[library])
+    if found is None:
         return False
-    cdef size_t[10] at = address
-    ZNG.zlibng_version = <void *>at[0]
-    ZNG.crc32_z = <void *>at[1]
-    ZNG.deflateInit2_ = <void *>at[2]
-    ZNG.deflate = <void *>at[3]
-    ZNG.deflateReset = <void *>at[4]
-    ZNG.deflateEnd = <void *>at[5]
-    ZNG.inflateInit2_ = <void *>at[6]
-    ZNG.inflate = <void *>at[7]
-    ZNG.inflateReset = <void *>at[8]
-    ZNG.inflateEnd = <void *>at[9]
-    return sp_zng_engine(&ZNG, &ENGINE) == SP_OK
+    for number, address in enumerate(found):
+        at[number] = address
+    # Kept for good, as the table is; with room for the judge.
+    functions = calloc(len(found) + 1, sizeof(void *))
+    if functions == NULL:
+        raise MemoryError
+    memcpy(functions, at, len(found) * sizeof(void *))
+    if library == ZLIBNG:
+        status = sp_zng_engine(<sp_zng *>functions, engine)
+    elif library == LIBDEFLATE:
+        (<sp_libdeflate *>functions).judge = &ZLIBNG_ENGINE
+        status = sp_libdeflate_engine(<sp_libdeflate *>functions, engine)
+    elif library == ISAL:
+        (<sp_isal *>functions).judge = &ZLIBNG_ENGINE
+        status = sp_isal_engine(<sp_isal *>functions, engine)
+    elif library == ZSTD:
+        status = sp_zstd_engine(<sp_zstd *>functions, engine)
+    else:
+        status = sp_lz4_engine(<sp_lz4 *>functions, engine)
+    if status != SP_OK:
+        free(functions)
+    return status == SP_OK
 
 
-if os.environ.get("SMARTPIPE_ENGINE") != "python" and use_library():
-    BINDING = "c"
+cdef const sp_engine *engine_of(int library) except? NULL:
+    """The engine of a library, which is looked for once; NULL where the library is not there.
+
+    Threads may look for the same one at the same time: each fills a table of its own with the same, and one is lost.
+    """
+    global ZSTD_API, LZ4_API
+    cdef sp_engine *engine
+    cdef str binding = "c"
+    with cython.critical_section(BINDINGS):
+        if SOUGHT[library]:
+            return ENGINES[library]
+    engine = <sp_engine *>calloc(1, sizeof(sp_engine))
+    if engine == NULL:
+        raise MemoryError
+    if not use_library(library, engine):
+        api = _libraries.api(NAMES[library]) if library in (ZSTD, LZ4) else None
+        if api is None:
+            free(engine)
+            engine = NULL
+        else:
+            if library == ZSTD:
+                ZSTD_API = api
+            else:
+                LZ4_API = api
+            use_python(library, engine)
+            binding = "python"
+    with cython.critical_section(BINDINGS):
+        BINDINGS[library] = binding
+        ENGINES[library] = engine
+        SOUGHT[library] = True
+    return engine
+
+
+cdef int first_of(object libraries) except -1:
+    """The first of some libraries that is there; LIBRARIES where none is."""
+    cdef int library
+    for library in libraries:
+        if library in (LIBDEFLATE, ISAL) and _libraries.CHOICE == "zlib-ng":
+            continue
+        if engine_of(library) != NULL:
+            return library
+    return LIBRARIES
+
+
+if use_library(ZLIBNG, &ZLIBNG_ENGINE):
+    BINDINGS[ZLIBNG] = "c"
 else:
-    use_python()
-    BINDING = "python"
+    use_python(ZLIBNG, &ZLIBNG_ENGINE)
+    BINDINGS[ZLIBNG] = "python"
+ENGINES[ZLIBNG] = &ZLIBNG_ENGINE
+SOUGHT[ZLIBNG] = True
+
+
+def require(int codec, path=None):
+    """Raise EngineError, naming what to install, where a codec has no engine here."""
+    if codec != SP_NONE and first_of(INFLATING[codec]) == LIBRARIES:
+        raise errors.EngineError(words(NO_ENGINE[codec]), path=path)
 
 
 def engines():
-    """Return what runs the codecs here: for each codec its engine, that engine's version and how it is called.
+    """Return what runs the codecs here: for each codec that has an engine, what inflates it, and what compresses at
+    each level from 1 to 9.
 
-    The binding is "c" where the engine's C functions are called, without the GIL, and "python" where its Python API is.
+    Each is a dict: "engine", its name; "version", of the library, or of its package where the library does not tell;
+    "binding", "c" where its C functions are called, without the GIL, "python" where its Python API is; and "level", the
+    library's own. A codec without an engine is left out: `pip install 'smartpipe[zstd,lz4]'` brings them.
 
-    >>> sorted(engines()["zlib"])
-    ['binding', 'engine', 'version']
+    >>> zlib = engines()["zlib"]
+    >>> sorted(zlib), sorted(zlib["levels"])
+    (['binding', 'engine', 'levels', 'version'], [1, 2, 3, 4, 5, 6, 7, 8, 9])
     """
-    return {"zlib": {"engine": "zlib-ng", "version": zlib_ng.ZLIBNG_VERSION, "binding": BINDING}}
+    result = {}
+    for codec, name in CODECS.items():
+        library = first_of(INFLATING[codec])
+        if library == LIBRARIES:
+            continue
+        result[name] = about(library)
+        result[name]["levels"] = {}
+        for level in range(1, 10):
+            choices = dict(LEVELS[codec][level])
+            library = first_of(choices)
+            result[name]["levels"][level] = {**about(library), "level": choices[library]}
+    return result
+
+
+cdef dict about(int library):
+    return {"engine": NAMES[library], "version": _libraries.version(NAMES[library]), "binding": BINDINGS[library]}
 
 
 cdef class Buffer:
@@ -275,33 +455,56 @@ cdef class Buffer:
 
 
 cdef class Deflater:
-    def __cinit__(self, int level):
-        self.level = level
-        self.stream = ENGINE.deflate_open(ENGINE.library, level)
+    def __cinit__(self, int codec, int level):
+        choices = dict(LEVELS[codec][level])
+        cdef int library = first_of(choices)
+        if library == LIBRARIES:
+            raise errors.EngineError(words(NO_ENGINE[codec]))
+        self.engine = engine_of(library)
+        self.stream = self.engine.deflate_open(self.engine.library, choices[library])
         if self.stream == NULL:
             raise MemoryError
 
     def __dealloc__(self):
         if self.stream != NULL:
-            ENGINE.deflate_close(self.stream)
+            self.engine.deflate_close(self.stream)
 
     cdef int deflate(self, const uint8_t *p, size_t n, uint8_t *out, size_t room, size_t *written) noexcept nogil:
-        return ENGINE.deflate(self.stream, p, n, out, room, written)
+        return self.engine.deflate(self.stream, p, n, out, room, written)
 
 
 cdef class Inflater:
-    def __cinit__(self):
-        self.stream = ENGINE.inflate_open(ENGINE.library)
-        if self.stream == NULL:
-            raise MemoryError
-
     def __dealloc__(self):
-        if self.stream != NULL:
-            ENGINE.inflate_close(self.stream)
+        cdef int codec
+        for codec in range(SP_CODECS):
+            if self.streams[codec] != NULL:
+                self.engines[codec].inflate_close(self.streams[codec])
 
-    cdef int inflate(self, const uint8_t *p, size_t n, size_t *used, uint8_t *out, size_t room,
+    cdef int open(self, uint8_t codec) noexcept with gil:
+        """Begin to inflate a codec: SP_OK, SP_CODEC, SP_MEMORY, and SP_NO_ZSTD and its kin."""
+        cdef int library
+        try:
+            if codec not in INFLATING:
+                return SP_CODEC
+            library = first_of(INFLATING[codec])
+            if library == LIBRARIES:
+                return NO_ENGINE[codec]
+            self.engines[codec] = engine_of(library)
+        except BaseException:
+            return SP_MEMORY
+        self.streams[codec] = self.engines[codec].inflate_open(self.engines[codec].library)
+        return SP_OK if self.streams[codec] != NULL else SP_MEMORY
+
+    cdef int inflate(self, uint8_t codec, const uint8_t *p, size_t n, size_t *used, uint8_t *out, size_t room,
                      size_t *written) noexcept nogil:
-        return ENGINE.inflate(self.stream, p, n, used, out, room, written)
+        cdef int status
+        if codec >= SP_CODECS:
+            return SP_CODEC
+        if self.streams[codec] == NULL:
+            status = self.open(codec)
+            if status != SP_OK:
+                return status
+        return self.engines[codec].inflate(self.streams[codec], p, n, used, out, room, written)
 
 
 cdef str words(int status):
@@ -309,11 +512,11 @@ cdef str words(int status):
 
 
 cdef uint32_t crc32(const uint8_t *p, size_t n) noexcept nogil:
-    return ENGINE.crc32(0, p, n)
+    return ZLIBNG_ENGINE.crc32(0, p, n)
 
 
 cdef uint32_t crc32_on(uint32_t crc, const uint8_t *p, size_t n) noexcept nogil:
-    return ENGINE.crc32(crc, p, n)
+    return ZLIBNG_ENGINE.crc32(crc, p, n)
 
 
 cdef uint64_t siphash(const uint8_t *key, const uint8_t *p, size_t n) noexcept nogil:
@@ -380,27 +583,27 @@ cdef uint8_t *rows_put_format1(const sp_rows *rows, uint8_t *out) noexcept nogil
 
 
 cdef void file_encode(const sp_file *file, uint8_t *out) noexcept nogil:
-    sp_file_encode(file, ENGINE.crc32, out)
+    sp_file_encode(file, ZLIBNG_ENGINE.crc32, out)
 
 
 cdef int file_decode(const uint8_t *p, size_t n, sp_file *file) noexcept nogil:
-    return sp_file_decode(p, n, ENGINE.crc32, file)
+    return sp_file_decode(p, n, ZLIBNG_ENGINE.crc32, file)
 
 
 cdef void record_encode(sp_record *record, uint64_t id, uint64_t offset, uint8_t *out) noexcept nogil:
-    sp_record_encode(record, id, offset, ENGINE.crc32, out)
+    sp_record_encode(record, id, offset, ZLIBNG_ENGINE.crc32, out)
 
 
 cdef int record_decode(const uint8_t *p, size_t n, uint64_t id, uint64_t offset, sp_record *record) noexcept nogil:
-    return sp_record_decode(p, n, id, offset, ENGINE.crc32, record)
+    return sp_record_decode(p, n, id, offset, ZLIBNG_ENGINE.crc32, record)
 
 
 cdef uint32_t record_mark(const uint8_t *p, uint64_t offset) noexcept nogil:
-    return sp_record_mark(p, offset, ENGINE.crc32)
+    return sp_record_mark(p, offset, ZLIBNG_ENGINE.crc32)
 
 
 cdef uint64_t mark_id(uint32_t mark) noexcept nogil:
-    return sp_mark_id(mark, ENGINE.crc32)
+    return sp_mark_id(mark, ZLIBNG_ENGINE.crc32)
 
 
 cdef size_t record_search(const uint8_t *p, size_t n, size_t start) noexcept nogil:
@@ -413,7 +616,7 @@ cdef void directory_encode(const sp_segment *segments, uint32_t larges, uint8_t 
 
 cdef int directory_decode(const uint8_t *lead, const sp_record *record, sp_segment *segments,
                           uint64_t *raw) noexcept nogil:
-    return sp_directory_decode(lead, record, ENGINE.crc32, segments, raw)
+    return sp_directory_decode(lead, record, ZLIBNG_ENGINE.crc32, segments, raw)
 
 
 cdef int head_check(const uint8_t *head, const sp_record *record, const sp_segment *segments,
@@ -422,28 +625,28 @@ cdef int head_check(const uint8_t *head, const sp_record *record, const sp_segme
 
 
 cdef void index_encode(const sp_index *index, uint8_t *out) noexcept nogil:
-    sp_index_encode(index, ENGINE.crc32, out)
+    sp_index_encode(index, ZLIBNG_ENGINE.crc32, out)
 
 
 cdef int index_decode(const uint8_t *p, size_t n, sp_index *index) noexcept nogil:
-    return sp_index_decode(p, n, ENGINE.crc32, index)
+    return sp_index_decode(p, n, ZLIBNG_ENGINE.crc32, index)
 
 
 cdef uint32_t sums_encode(const sp_part *parts, size_t count, uint8_t *sums) noexcept nogil:
-    return sp_sums_encode(parts, count, ENGINE.crc32, sums)
+    return sp_sums_encode(parts, count, ZLIBNG_ENGINE.crc32, sums)
 
 
 cdef void frame_encode(const sp_frame *frame, uint64_t id, uint64_t offset, uint8_t *out) noexcept nogil:
-    sp_frame_encode(frame, id, offset, ENGINE.crc32, out)
+    sp_frame_encode(frame, id, offset, ZLIBNG_ENGINE.crc32, out)
 
 
 cdef int frame_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_frame *frame) noexcept nogil:
-    return sp_frame_decode(p, n, id, offset, ENGINE.crc32, frame)
+    return sp_frame_decode(p, n, id, offset, ZLIBNG_ENGINE.crc32, frame)
 
 
 cdef int frame_header_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset,
                              sp_frame *frame) noexcept nogil:
-    return sp_frame_header_decode(p, n, id, offset, ENGINE.crc32, frame)
+    return sp_frame_header_decode(p, n, id, offset, ZLIBNG_ENGINE.crc32, frame)
 
 
 cdef uint64_t run_place(uint64_t hash, uint64_t slots) noexcept nogil:
@@ -451,15 +654,15 @@ cdef uint64_t run_place(uint64_t hash, uint64_t slots) noexcept nogil:
 
 
 cdef int run_check(const sp_run *run) noexcept nogil:
-    return sp_run_check(run, ENGINE.crc32)
+    return sp_run_check(run, ZLIBNG_ENGINE.crc32)
 
 
 cdef int run_entry(const sp_run *run, uint64_t number, sp_entry *entry) noexcept nogil:
-    return sp_run_entry(run, number, ENGINE.crc32, entry)
+    return sp_run_entry(run, number, ZLIBNG_ENGINE.crc32, entry)
 
 
 cdef int run_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n, uint64_t *number) noexcept nogil:
-    return sp_run_find(run, hash, key, n, ENGINE.crc32, number)
+    return sp_run_find(run, hash, key, n, ZLIBNG_ENGINE.crc32, number)
 
 
 cdef int run_hash(const sp_run *run, const uint8_t *hash_key, uint64_t first) noexcept nogil:
@@ -467,7 +670,7 @@ cdef int run_hash(const sp_run *run, const uint8_t *hash_key, uint64_t first) no
 
 
 cdef int run_measure(const sp_run *run, uint64_t first, uint64_t *key_bytes) noexcept nogil:
-    return sp_run_measure(run, first, ENGINE.crc32, key_bytes)
+    return sp_run_measure(run, first, ZLIBNG_ENGINE.crc32, key_bytes)
 
 
 cdef void run_copy(const sp_run *run, uint64_t first, uint64_t key, uint8_t *entries, uint8_t *keys) noexcept nogil:

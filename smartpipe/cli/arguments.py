@@ -39,7 +39,7 @@ def new_pipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a pipe that is written; the command gets them as `options`, for the public functions."""
 
     @click.option("--format", "number", type=click.Choice(["1", "2"]), help="Format of the new pipe.")
-    @click.option("--compress", type=click.Choice(["none", "zlib"]), help="Codec of the new pipe.")
+    @click.option("--compress", type=click.Choice(["none", "zlib", "zstd", "lz4"]), help="Codec of the new pipe.")
     @click.option("--level", type=click.IntRange(1, 9), metavar="N", help="1 is fastest, 9 smallest.")
     @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads that compress.  [default: 1]")
     @click.option("--replace", is_flag=True, help="Replace a pipe that exists, when all is written.")

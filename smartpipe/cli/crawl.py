@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 )
 @click.option("--retry", is_flag=True, help="Fetch again what had failed.")
 @click.option("--ignore-robots", is_flag=True, help="Fetch also what robots.txt forbids.")
-@click.option("--compress", type=click.Choice(["none", "zlib"]), help="Codec of a new pipe.  [default: zlib]")
+@click.option(
+    "--compress", type=click.Choice(["none", "zlib", "zstd", "lz4"]), help="Codec of a new pipe.  [default: zlib]"
+)
 @click.option(
     "--level",
     type=click.IntRange(1, 9),

@@ -5,7 +5,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
 
 from smartpipe._codec cimport (
-    SP_CHECKSUM, SP_CODEC, SP_NONE, SP_OK, SP_ZLIB, crc32, directory_decode, head_check, sp_cursor_format1,
+    SP_CHECKSUM, SP_CODEC, SP_CODECS, SP_OK, crc32, directory_decode, head_check, sp_cursor_format1,
     sp_cursor_format2, sp_cursor_next, sp_key_position, sp_lead_size,
 )
 from smartpipe.container.source cimport SLACK, Task
@@ -67,7 +67,7 @@ cdef class Block:
         if raw[0] > source.limit:
             raise errors.BlockTooLargeError(f"{raw[0]} bytes, more than max_block_size, {source.limit}",
                                             path=source.path, block=self.key, offset=offset)
-        if record.codec not in (SP_NONE, SP_ZLIB) or record.dictionary != 0:
+        if record.codec >= SP_CODECS or record.dictionary != 0:
             raise source.failure(SP_CODEC, f"codec {record.codec} with dictionary {record.dictionary}", self.key,
                                  offset)
         return 0
@@ -85,6 +85,7 @@ cdef class Block:
             return self.set_head(task.stored)
         task.size = self.record.head_stored
         task.raw = self.record.head_raw
+        task.codec = self.record.codec
         task.crc = self.record.head_crc
         task.check = task.exact = True
         task.slack = 0
@@ -146,6 +147,7 @@ cdef class Block:
                                   self.key)
         task.size = segment.stored
         task.raw = segment.raw
+        task.codec = self.record.codec
         task.crc = segment.crc
         task.check = task.exact = True
         task.slack = 0

@@ -7,7 +7,8 @@ from smartpipe.container.rows cimport Rows
 cdef class Encoder:
     """The pairs of one block on their way into a data file; used again for the next."""
     cdef uint64_t limit
-    cdef int level                 # 0: not compressed
+    cdef uint8_t codec
+    cdef int level
     cdef Deflater deflater
     cdef readonly uint64_t raw
     cdef readonly uint32_t pairs

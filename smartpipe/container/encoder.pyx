@@ -7,7 +7,7 @@ from libc.stdint cimport UINT32_MAX, UINT64_MAX
 from libc.string cimport memcmp, memcpy, memset
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_DIRECTORY_ENTRY, SP_FULL, SP_NONE, SP_OK, SP_PAIR_LENGTHS, SP_RECORD_HEADER, SP_ZLIB, crc32,
+    SP_BLOCK, SP_DIRECTORY_ENTRY, SP_FULL, SP_NONE, SP_OK, SP_PAIR_LENGTHS, SP_RECORD_HEADER, crc32,
     directory_encode, rows_measure, rows_put_format1, rows_put_head, rows_put_larges, sp_copy, sp_head,
     sp_key_position, sp_lead_size, sp_rows, sp_rows_sizes, sp_segment, sp_store32,
 )
@@ -18,18 +18,20 @@ from smartpipe import errors
 
 # A value of this size or more is a segment of its own. Measured in FORMAT.md, «The head».
 cdef uint64_t LARGE = 4096
-# A head up to this size is compressed at level 1 at every level but 9: building the tables of a better one takes longer
-# than the rest of such a block, to read and to write. Measured in docs/benchmarks.md, «Small heads».
+# A head up to this size is compressed with what is quickest at every level but 9: building better tables takes longer
+# than the rest of such a block, to read and to write. Measured in docs/benchmarks.md, «Small heads», and
+# docs/engines.md.
 cdef uint64_t QUICK = 4096
 
 
 cdef class Encoder:
-    def __init__(self, uint64_t limit, int level):
+    def __init__(self, uint64_t limit, uint8_t codec, int level):
         self.limit = limit
+        self.codec = codec
         self.level = level
         self.out = Buffer()
-        if level > 0:
-            self.deflater = Deflater(level)
+        if codec != SP_NONE:
+            self.deflater = Deflater(codec, level)
 
     def fill(self, pairs):
         """Take over all pairs of a mapping, or of an iterable of pairs, or of rows."""
@@ -107,7 +109,7 @@ cdef class Encoder:
             self.proof = Buffer()
         self.proof.reserve(n + SLACK)
         with nogil:
-            status = self.inflater.inflate(stored, size, &used, self.proof.data, n + SLACK, &written)
+            status = self.inflater.inflate(self.codec, stored, size, &used, self.proof.data, n + SLACK, &written)
             if status == SP_OK and used == size and written == n:
                 same = n == 0 or memcmp(self.proof.data, raw, n) == 0
         if not same:
@@ -118,10 +120,10 @@ cdef class Encoder:
 cdef class Encoder1(Encoder):
     """Format 1: pairs one after another, compressed as one stream."""
 
-    def __init__(self, uint64_t limit, int level):
-        Encoder.__init__(self, limit, level)
+    def __init__(self, uint64_t limit, uint8_t codec, int level):
+        Encoder.__init__(self, limit, codec, level)
         # Without compression the pairs are gathered where they are written from.
-        self.data = Buffer() if level > 0 else self.out
+        self.data = Buffer() if codec != SP_NONE else self.out
 
     cdef int clear(self) except -1:
         Encoder.clear(self)
@@ -147,7 +149,7 @@ cdef class Encoder1(Encoder):
     cdef int encode(self, bytes block) except -1:
         cdef size_t n = self.data.size, room = n + (n >> 3) + 64, written = 0
         cdef int status = SP_FULL
-        if self.level == 0 or n == 0:
+        if self.codec == SP_NONE or n == 0:
             return 0
         while status == SP_FULL:
             self.out.reserve(room)
@@ -160,7 +162,7 @@ cdef class Encoder1(Encoder):
         return 0
 
     cdef int prove(self) except -1:
-        if self.level > 0 and self.data.size > 0:
+        if self.codec != SP_NONE and self.data.size > 0:
             self.prove_stream(self.out.data, self.out.size, self.data.data, self.data.size, "the compressed block")
         return 0
 
@@ -168,8 +170,8 @@ cdef class Encoder1(Encoder):
 cdef class Encoder2(Encoder):
     """Format 2: small values with all keys in the head, large ones in segments of their own."""
 
-    def __init__(self, uint64_t limit, int level):
-        Encoder.__init__(self, limit, level)
+    def __init__(self, uint64_t limit, uint8_t codec, int level):
+        Encoder.__init__(self, limit, codec, level)
         self.key_lengths = Buffer()
         self.value_lengths = Buffer()
         self.keys = Buffer()
@@ -178,7 +180,7 @@ cdef class Encoder2(Encoder):
         self.segments = Buffer()
         self.pointers = Buffer()
         self.large = []
-        self.quick = Deflater(1) if 1 < level < 9 else self.deflater
+        self.quick = Deflater(codec, 0) if codec != SP_NONE and level < 9 else self.deflater
 
     cdef int clear(self) except -1:
         Encoder.clear(self)
@@ -255,7 +257,7 @@ cdef class Encoder2(Encoder):
         cdef uint8_t *head
         memset(record, 0, sizeof(sp_record))
         record.kind = SP_BLOCK
-        record.codec = SP_ZLIB if self.level > 0 else SP_NONE
+        record.codec = self.codec
         record.pairs = self.pairs
         record.larges = <uint32_t>(self.segments.size // sizeof(sp_segment))
         record.key_length = <uint32_t>key_length
@@ -321,7 +323,7 @@ cdef class Encoder2(Encoder):
                         int *status) noexcept nogil:
         """Put a segment into `out`, which has room for n bytes: compressed where that is smaller. Returns its size."""
         cdef size_t written = 0
-        if self.level > 0 and n > 0:
+        if self.codec != SP_NONE and n > 0:
             status[0] = deflater.deflate(p, n, out, n - 1, &written)
             if status[0] != SP_FULL:
                 return written

@@ -279,6 +279,7 @@ cdef class Format1(Layout):
         cdef uint64_t limit = min(self.source.limit, <uint64_t>UINT32_MAX)
         task.size = stored
         task.raw = raw
+        task.codec = SP_ZLIB
         task.check = False
         task.exact = True
         task.slack = SLACK
@@ -304,6 +305,7 @@ cdef class Format1(Layout):
             task.size = n
             task.out = out.extend(room)
             task.raw = room
+            task.codec = SP_ZLIB
             task.check = task.exact = False
             task.slack = 0
             self.source.run(&task, 1)

@@ -275,6 +275,7 @@ cdef class Format2(Layout):
             task.stored = block.lead + sp_lead_size(&block.record) - block.record.head_stored
             task.size = block.record.head_stored
             task.raw = block.record.head_raw
+            task.codec = block.record.codec
             task.crc = block.record.head_crc
             task.slack = SLACK
             task.check = task.exact = True
@@ -310,6 +311,7 @@ cdef class Format2(Layout):
                     task.stored = block.lead + segment.position
                     task.size = segment.stored
                     task.raw = segment.raw
+                    task.codec = block.record.codec
                     task.crc = segment.crc
                     task.check = task.exact = True
                     task.slack = 0

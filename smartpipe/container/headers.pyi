@@ -6,6 +6,7 @@ ENTRY1: Final[int]
 FILE_HEADER: Final[int]
 INDEX_HEADER: Final[int]
 CODECS: Final[dict[int, str]]
+CODECS_OF_FORMAT1: Final[tuple[int, ...]]
 
 def header_of(file: Descriptor, path: str) -> tuple[int, int] | tuple[None, None] | None: ...
 def file_header(path: str) -> tuple[int, int] | tuple[None, None] | None: ...

@@ -1,8 +1,8 @@
 """Telling from their first bytes what files are."""
 
 from smartpipe._codec cimport (
-    SP_ENTRY1, SP_FILE_HEADER, SP_FLAGS, SP_INDEX_HEADER, SP_MAGIC, SP_NONE, SP_OK, SP_RESERVED, SP_TRUNCATED, SP_ZLIB,
-    file_decode, index_decode, sp_file, sp_index, words,
+    SP_ENTRY1, SP_FILE_HEADER, SP_FLAGS, SP_INDEX_HEADER, SP_LZ4, SP_MAGIC, SP_NONE, SP_OK, SP_RESERVED, SP_TRUNCATED,
+    SP_ZLIB, SP_ZSTD, file_decode, index_decode, sp_file, sp_index, words,
 )
 
 from smartpipe import errors
@@ -11,7 +11,8 @@ from smartpipe._platform import open_reading
 INDEX_HEADER = SP_INDEX_HEADER
 FILE_HEADER = SP_FILE_HEADER
 ENTRY1 = SP_ENTRY1
-CODECS = {SP_NONE: "none", SP_ZLIB: "zlib"}
+CODECS = {SP_NONE: "none", SP_ZLIB: "zlib", SP_ZSTD: "zstd", SP_LZ4: "lz4"}
+CODECS_OF_FORMAT1 = (SP_NONE, SP_ZLIB)
 
 
 def file_header(path):

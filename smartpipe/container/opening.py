@@ -10,12 +10,14 @@ import os
 import time
 
 from smartpipe import errors
+from smartpipe._codec import require
 from smartpipe._platform import Descriptor, disk, holder, lock, open_reading
 from smartpipe.container.format1 import Format1
 from smartpipe.container.format2 import Format2
 from smartpipe.container.frames import read_frames
 from smartpipe.container.headers import (
     CODECS,
+    CODECS_OF_FORMAT1,
     ENTRY1,
     FILE_HEADER,
     INDEX_HEADER,
@@ -52,13 +54,17 @@ class Found:
 
 
 class Asked:
-    """What the caller asks of a pipe to write; None is left to the pipe. `syncs`: its names are to reach the disk."""
+    """What the caller asks of a pipe to write; None is left to the pipe.
 
-    __slots__ = ("compressed", "format", "limit", "syncs")
+    `default`: the codec of a new one then. `syncs`: its names are to reach the disk.
+    """
 
-    def __init__(self, format: int | None, compressed: bool | None, limit: int, syncs: bool) -> None:
+    __slots__ = ("codec", "default", "format", "limit", "syncs")
+
+    def __init__(self, format: int | None, codec: int | None, default: int, limit: int, syncs: bool) -> None:
         self.format = format
-        self.compressed = compressed
+        self.codec = codec
+        self.default = default
         self.limit = limit
         self.syncs = syncs
 
@@ -248,13 +254,14 @@ def lock_existing(path: str) -> Descriptor:
 
 def create(paths: Paths, asked: Asked) -> Output:
     """Make the files of a new pipe where no data file is."""
-    data_path = paths.data_path(bool(asked.compressed))
+    codec = asked.default if asked.codec is None else asked.codec
+    data_path = paths.data_path(codec > 0)
     file = disk.open(data_path, CREATE)
     if not lock(file):
         file.close()
         raise errors.LockedError("another writer has the pipe open", path=data_path)
     try:
-        output = begin(paths, data_path, file, asked.format or 2, asked.syncs)
+        output = begin(paths, data_path, file, asked.format or 2, codec, asked.syncs)
     except BaseException:
         file.close()
         remove([paths.index, data_path])
@@ -262,7 +269,7 @@ def create(paths: Paths, asked: Asked) -> Output:
     return output
 
 
-def begin(paths: Paths, data_path: str, file: Descriptor, format: int, syncs: bool) -> Output:
+def begin(paths: Paths, data_path: str, file: Descriptor, format: int, codec: int, syncs: bool) -> Output:
     """Make an empty pipe of the empty data file, with a new index. Its names are on the disk before any block is."""
     remove([paths.index])  # not cut: a reader may have mapped it
     index_file = disk.open(paths.index, CREATE)
@@ -270,7 +277,7 @@ def begin(paths: Paths, data_path: str, file: Descriptor, format: int, syncs: bo
         output: Output = Output1(data_path, paths.index, file, index_file, Index(), 0, 0, 0)
     else:
         id = int.from_bytes(os.urandom(8), "little")
-        output = Output2(data_path, paths.index, file, index_file, id, data_path.endswith(".datz"), Index(), Tally())
+        output = Output2(data_path, paths.index, file, index_file, id, codec, Index(), Tally())
         output.begin(syncs)
     disk.sync_folder(paths.folder)
     return output
@@ -281,18 +288,23 @@ def append(paths: Paths, path: str, asked: Asked) -> tuple[Output, str | None]:
     file = lock_existing(path)
     try:
         found = recognize(paths, path, file)
-        compressed = path.endswith(".datz") if found.blank or found.format == 1 else found.codec > 0
-        if asked.compressed is not None and asked.compressed != compressed:
-            raise ValueError(f"{path} is {'' if compressed else 'not '}compressed, and compress asks for the contrary")
+        codec = int(path.endswith(".datz")) if found.blank or found.format == 1 else found.codec
+        if asked.codec is not None and (asked.codec > 0) != (codec > 0):
+            raise ValueError(f"{path} is {'' if codec else 'not '}compressed, and compress asks for the contrary")
         if found.blank:
             what, size = "a file header", file.size()
             if found.format == 1 and os.path.exists(paths.index):
                 what, size = "an index entry", os.path.getsize(paths.index)
+            codec = codec if asked.codec is None else asked.codec
+            format = asked.format or (found.format if codec in CODECS_OF_FORMAT1 else 2)
             disk.truncate(file, 0)
-            output = begin(paths, path, file, asked.format or found.format, asked.syncs)
+            output = begin(paths, path, file, format, codec, asked.syncs)
             return output, f"{size} bytes of {what}" if size else None
         if found.format == 2 and found.codec not in CODECS:
             raise errors.EngineError(f"the pipe has codec {found.codec}, which this version does not know", path=path)
+        if asked.codec not in (None, codec):
+            raise ValueError(f"{path} has the codec {CODECS[codec]}, and compress asks for {CODECS[asked.codec or 0]}")
+        require(codec, path)
         if asked.format not in (None, found.format):
             raise ValueError(f"{path} has format {found.format}, and format={asked.format} was asked for")
         source = Source(path, open_reading(path), found.id, asked.limit)
@@ -352,7 +364,7 @@ def append2(paths: Paths, source: Source, file: Descriptor, found: Found) -> tup
         disk.sync(file)
     remove([unpublished(paths.index)])
     index_file = disk.open(paths.index, APPEND | os.O_CREAT)
-    output = Output2(source.path, paths.index, file, index_file, found.id, found.codec > 0, frames.index, frames.tally)
+    output = Output2(source.path, paths.index, file, index_file, found.id, found.codec, frames.index, frames.tally)
     if frames.complaint is None and frames.whole:
         output.go_on(frames.size, frames.count, frames.loose, flushed, flushed_to, frames.closed)
     else:

@@ -13,7 +13,7 @@ cdef class Output:
     cdef readonly str data_path
     cdef readonly str index_path
     cdef readonly int format
-    cdef readonly bint compressed
+    cdef readonly int codec
     cdef Descriptor data           # with the lock
     cdef Descriptor index_file
     cdef readonly uint64_t size    # of the data: whole blocks only

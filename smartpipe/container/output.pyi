@@ -20,7 +20,7 @@ class Output:
     @property
     def format(self) -> int: ...
     @property
-    def compressed(self) -> bool: ...
+    def codec(self) -> int: ...
     @property
     def size(self) -> int: ...
     @property
@@ -68,7 +68,7 @@ class Output2(Output):
         data: Descriptor,
         index_file: Descriptor,
         id: int,
-        compressed: bool,
+        codec: int,
         index: Index,
         tally: Tally,
     ) -> None: ...

@@ -186,7 +186,7 @@ cdef class Output1(Output):
     def __init__(self, str data_path, str index_path, Descriptor data, Descriptor index_file, index, uint64_t size,
                  uint64_t index_size, uint64_t raw_size):
         self.format = 1
-        self.compressed = data_path.endswith(".datz")
+        self.codec = SP_ZLIB if data_path.endswith(".datz") else SP_NONE
         self.data_path = data_path
         self.index_path = index_path
         self.data = data
@@ -229,7 +229,7 @@ cdef class Output1(Output):
         entry.size = entry.lead = entry.raw = entry.pairs = 0
         entry.key_length = n
         entry.kind = SP_BLOCK
-        entry.codec = SP_ZLIB if self.compressed else SP_NONE
+        entry.codec = self.codec
         self.index.add(&entry, <const uint8_t *>PyBytes_AS_STRING(key))
         self.size += encoder.out.size
         self.written = self.size
@@ -272,9 +272,9 @@ cdef class Output2(Output):
     """Format 2: records, and frames of the index that follow them."""
 
     def __init__(self, str data_path, str index_path, Descriptor data, Descriptor index_file, uint64_t id,
-                 bint compressed, index, tally):
+                 int codec, index, tally):
         self.format = 2
-        self.compressed = compressed
+        self.codec = codec
         self.data_path = data_path
         self.index_path = index_path
         self.data = data
@@ -300,7 +300,7 @@ cdef class Output2(Output):
         cdef sp_file header
         cdef Buffer out = Buffer()
         header.id = self.id
-        header.codec = SP_ZLIB if self.compressed else SP_NONE
+        header.codec = self.codec
         file_encode(&header, out.extend(SP_FILE_HEADER))
         disk.write(self.data, view(out))
         if syncs:

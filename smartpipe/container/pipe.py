@@ -32,7 +32,7 @@ def open(
     mode: Literal["w", "x", "a"],
     *,
     format: Literal[1, 2] | None = None,
-    compress: bool | Literal["zlib"] | None = None,
+    compress: bool | Literal["zlib", "zstd", "lz4"] | None = None,
     level: int = 6,
     threads: int = 1,
     durability: Literal["none", "close", "block"] | Grouped = "close",
@@ -62,12 +62,12 @@ def open(
     `mode`: "r" reads; "w" writes a new pipe, which takes the place of an old one when it is closed; "x" writes a new
     pipe and refuses where one is; "a" goes on with a pipe, also one whose writer was killed, or begins one.
 
-    For writing: `format` is 2, or 1 for the original's; `compress` is False or True ("zlib"); None is 2 and False for a
-    new pipe, and as the pipe is for "a". `level` is 1 (fastest) to 9 (smallest). `metadata` describes the pipe, a
-    mapping of bytes to bytes, which `Reader.metadata` gives back. With `threads` of 2 or more so many threads compress
-    blocks while the next ones are taken in; they are written in the order in which they were given. A block counts as
-    written when `flush`, `sync` or `close` returns, with durability "block" when `write` does. An error of one is
-    raised by the next call.
+    For writing: `format` is 2, or 1 for the original's; `compress` is False, True or "zlib", or "zstd" or "lz4", which
+    format 1 does not have; None is 2 and False for a new pipe, and as the pipe is for "a". `level` is 1 (fastest) to 9
+    (smallest). `metadata` describes the pipe, a mapping of bytes to bytes, which `Reader.metadata` gives back. With
+    `threads` of 2 or more so many threads compress blocks while the next ones are taken in; they are written in the
+    order in which they were given. A block counts as written when `flush`, `sync` or `close` returns, with durability
+    "block" when `write` does. An error of one is raised by the next call.
 
     `durability` says what survives what (docs/durability.md). "close", the default: when `write` returns the system has
     the block, which survives the end of the process; `close` and `sync` let it reach the disk. "block": it is on the
@@ -80,7 +80,8 @@ def open(
     no file makes a reader take more memory than a few times that.
 
     Errors: PipeNotFoundError, PipeExistsError, FormatError, CorruptError, TruncatedError, LockedError, StorageError;
-    ValueError where the options contradict each other, the name or the pipe.
+    EngineError where the codec needs a package that is not installed; ValueError where the options contradict each
+    other, the name or the pipe.
 
     >>> import tempfile
     >>> prefix = tempfile.mkdtemp() + "/crawl"

@@ -10,15 +10,16 @@ cdef enum:
 
 
 cdef struct Task:
-    # One segment to be checked and inflated into `out`, which has room for `raw` bytes and `slack` behind them; with
-    # `exact` it must have `raw` bytes, otherwise `raw` becomes what it has. With `out` NULL it is stored plain, and
-    # only checked.
+    # One segment to be checked and inflated with `codec` into `out`, which has room for `raw` bytes and `slack` behind
+    # them; with `exact` it must have `raw` bytes, otherwise `raw` becomes what it has. With `out` NULL it is stored
+    # plain, and only checked.
     const uint8_t *stored
     size_t size
     uint8_t *out
     size_t raw
     size_t slack
     uint32_t crc
+    uint8_t codec
     bint check
     bint exact
     int status

@@ -6,8 +6,8 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport INT64_MAX
 
 from smartpipe._codec cimport (
-    SP_CHECKSUM, SP_CODEC, SP_FLAGS, SP_KIND, SP_MEMORY, SP_OK, SP_RESERVED, SP_SIZES, SP_TRAILING,
-    SP_TRUNCATED, crc32, words,
+    SP_CHECKSUM, SP_CODEC, SP_FLAGS, SP_KIND, SP_MEMORY, SP_NO_LZ4, SP_NO_ZSTD, SP_OK, SP_RESERVED, SP_SIZES,
+    SP_TRAILING, SP_TRUNCATED, crc32, words,
 )
 from smartpipe._platform cimport int64_t, read_at, will_read
 
@@ -150,7 +150,7 @@ cdef class Source:
             return MemoryError()
         if status == SP_TRUNCATED:
             kind = errors.TruncatedError
-        elif status == SP_CODEC:
+        elif status in (SP_CODEC, SP_NO_ZSTD, SP_NO_LZ4):
             kind = errors.EngineError
         elif status in (SP_KIND, SP_FLAGS, SP_RESERVED):
             kind = errors.FormatError
@@ -166,7 +166,7 @@ cdef int perform(Task *task, Inflater inflater) noexcept nogil:
         return SP_CHECKSUM
     if task.out == NULL:
         return SP_OK
-    status = inflater.inflate(task.stored, task.size, &used, task.out, task.raw + task.slack, &written)
+    status = inflater.inflate(task.codec, task.stored, task.size, &used, task.out, task.raw + task.slack, &written)
     if status != SP_OK:
         return status
     if task.exact and written != task.raw:

@@ -16,13 +16,17 @@ from smartpipe.container.rows cimport Rows, Strings
 from smartpipe.container.source cimport is_too_large
 
 from smartpipe import errors
+from smartpipe._codec import require
 from smartpipe.container import opening
 from smartpipe.container.durability import check_durability
-from smartpipe.container.headers import CODECS
+from smartpipe.container.headers import CODECS, CODECS_OF_FORMAT1
 from smartpipe.container.incoming import Incoming
 from smartpipe.container.index import DamagedIndex
 from smartpipe.container.paths import EXTENSIONS, missing, paths_of
 from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader, check_count, check_limit
+
+# What the option `compress` stands for.
+_COMPRESS = {None: None, False: 0, True: 1, **{name: codec for codec, name in CODECS.items() if codec > 0}}
 
 
 cdef class Writer:
@@ -48,7 +52,7 @@ cdef class Writer:
     cdef bint replacing
     cdef bint fresh                # no pipe was here before
     cdef uint64_t limit
-    cdef int level                 # 0: not compressed
+    cdef int level
     cdef bint verify               # inflate each block before it is written
     cdef Background background     # compresses in threads; None: each call does
     cdef bint each                 # `write` returns when the block is on the disk
@@ -81,10 +85,16 @@ cdef class Writer:
             as_bytes(key, "a key of metadata"): as_bytes(value, "a value of metadata")
             for key, value in dict(metadata).items()}
         try:
-            asked = opening.Asked(format, wanted_codec(self.paths, compress), self.limit, durability != "none")
+            codec = wanted_codec(self.paths, compress)
+            if codec is not None:
+                if format == 1 and codec not in CODECS_OF_FORMAT1:
+                    raise ValueError(f"format 1 has no codec {compress}")
+                require(codec)
+            default = self.paths.data is not None and self.paths.data.endswith(EXTENSIONS[1])
+            asked = opening.Asked(format, codec, default, self.limit, durability != "none")
             self._open_files(mode, asked, bool(pairs))
             self.output.keep(durability, self.replacing)
-            self.level = level if self.output.compressed else 0
+            self.level = level
             self.each = durability == "block"
             self.closed = False
             if pairs:
@@ -205,6 +215,7 @@ cdef class Writer:
                              f"{sp_offset_at(&ends.c, ends.count)}, not from 0 to {pair_keys.count}, the number of "
                              "pairs")
         self.check_open()
+        self.check_owner()
         owners = pair_keys, pair_values
         try:
             for i in range(names.count):
@@ -213,8 +224,7 @@ cdef class Writer:
                 Writer.write(self, names.at(i), rows)
         finally:
             # The caller may change this memory when we return, and threads look at it until a block is written.
-            self.check_owner()
-        with self.lock:
+            with self.lock:
                 self.finish_background()
             for column in (names, ends, pair_keys, pair_values):
                 (<Strings>column).release()
@@ -368,7 +378,7 @@ cdef class Writer:
             encoder = self.encoders.pop()
             encoder.clear()
         except IndexError:
-            encoder = (Encoder1 if self.output.format == 1 else Encoder2)(self.limit, self.level)
+            encoder = (Encoder1 if self.output.format == 1 else Encoder2)(self.limit, self.output.codec, self.level)
         return encoder
 
     # Finishing
@@ -529,7 +539,7 @@ cdef class Writer:
 
     @property
     def codec(self):
-        return CODECS[self.output.compressed]
+        return CODECS[self.output.codec]
 
     def __repr__(self):
         state = "closed" if self.closed else f"{len(self)} blocks"
@@ -598,13 +608,20 @@ class SmartPipeReader(Reader):
 
 
 def wanted_codec(paths, compress):
-    """Whether to compress, from what was asked and the name that was given; None where neither tells."""
-    if compress not in (None, False, True, "zlib"):
-        raise ValueError(f"compress is {compress!r}, not False, True or 'zlib'")
-    asked = None if compress is None else bool(compress)
+    """The codec, from what was asked and the name that was given; None where neither tells. A .datz may have any."""
+    if compress not in _COMPRESS:
+        raise ValueError(f"compress is {compress!r}, not False, True, 'zlib', 'zstd' or 'lz4'")
+    asked = _COMPRESS[compress]
     if paths.data is None:
         return asked
     named = paths.data.endswith(EXTENSIONS[1])
-    if asked is not None and asked != named:
+    if asked is not None and (asked > 0) != named:
         raise ValueError(f"compress={compress!r} contradicts the name {paths.data}")
-    return named
+    return asked if named else 0
+
+
+def codec_of(source, format):
+    """The option `compress` for a pipe of a format with the codec of another, as far as the format has it."""
+    if source == "none":
+        return False
+    return source if format != 1 else True

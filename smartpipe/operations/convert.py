@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import smartpipe
 from smartpipe.container.paths import paths_of
+from smartpipe.container.writer import codec_of
 from smartpipe.operations.progress import Progress, reported
 
 Path = str | os.PathLike[str]
@@ -77,7 +78,7 @@ def concat(
             carried.update(reader.metadata)
             blocks += len(reader)
             if options.get("compress") is None:
-                options["compress"] = False if reader.codec == "none" else reader.codec
+                options["compress"] = codec_of(reader.codec, options.get("format"))
     if carried and options.get("format") == 1:
         warnings.warn(f"{os.fspath(dst)}: format 1 has no metadata, left out", smartpipe.PipeWarning, stacklevel=2)
         carried = {}

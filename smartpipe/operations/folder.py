@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Literal
 
 import smartpipe
 from smartpipe.container.reader import MAX_BLOCK_SIZE
+from smartpipe.container.writer import codec_of
 from smartpipe.operations.listing import (
     LIST,
     Head,
@@ -130,7 +131,7 @@ def _import_listed(
         if options.get("format") is None:
             options["format"] = head.format
         if options.get("compress") is None:
-            options["compress"] = False if head.codec == "none" else head.codec
+            options["compress"] = codec_of(head.codec, options.get("format"))
         if head.metadata and options["format"] == 1:
             warnings.warn(f"{os.fspath(pipe)}: format 1 has no metadata, left out", smartpipe.PipeWarning, stacklevel=3)
         elif head.metadata:

@@ -1,6 +1,8 @@
 """ls, cat, cat-all, info, check, grep, diff, engines: what they print."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -145,7 +147,7 @@ def test_info(run, pipe):
     facts = dict(line.split(None, 1) for line in result.lines[:6] if line)
     assert facts["pipe"] == str(pipe)
     assert facts["format"] == "2"
-    assert facts["codec"].startswith("zlib, zlib-ng ")
+    assert facts["codec"].startswith(f"zlib, {smartpipe.engines()['zlib']['engine']} ")
     assert (facts["blocks"], facts["pairs"]) == ("3", "7")
     assert facts["raw"] == f"bytes   {15009 + 33 + 15 + 11 + 4 + 24 + 8:,}"
     text = result.out.decode()
@@ -261,6 +263,26 @@ def test_diff_json(run, pipe, other):
 
 
 def test_engines(run):
-    engine = smartpipe.engines()["zlib"]
-    assert "\t".join(["zlib", engine["engine"], engine["version"], engine["binding"]]) in run("engines").lines
-    assert {"codec": "zlib", **engine} in json_lines(run("engines", "--json"))
+    found = smartpipe.engines()
+    rows = [line.split("\t") for line in run("engines").lines if line]
+    assert rows[0] == ["codec", "level", "writes", "reads", "MB/s in", "MB/s out", "stored"]
+    listed = json_lines(run("engines", "--json"))
+    assert len(rows) - 1 == len(listed) == 27
+    for row, line in zip(rows[1:], listed, strict=True):
+        codec = found[line["codec"]]
+        assert row[:2] == [line["codec"], str(line["level"])]
+        assert line["writes"] == codec["levels"][line["level"]]
+        assert line["reads"] == {name: codec[name] for name in ("engine", "version", "binding")}
+        assert row[3] == f"{codec['engine']} {codec['version']} ({codec['binding']})"
+        assert line["bytes_per_second_in"] > 0 and line["bytes_per_second_out"] > 0 and 0 < line["stored"] < 1
+
+
+def test_engines_says_what_to_install(environment):
+    code = "import sys; sys.modules['lz4'] = None; from smartpipe.cli import main; sys.exit(main())"
+    for arguments, last in (
+        (["engines"], "lz4\t-\tmissing: pip install 'smartpipe[lz4]'"),
+        (["engines", "--json"], '{"codec": "lz4", "engine": null, "install": "pip install \'smartpipe[lz4]\'"}'),
+    ):
+        command = [sys.executable, "-c", code, *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == last

@@ -20,6 +20,7 @@ CSRC = PACKAGE.parent / "csrc"
 LAYERS = [
     ["errors"],
     ["_platform"],
+    ["_libraries"],
     ["_codec"],
     ["container"],
     [""],  # smartpipe/__init__.py, the table of contents; it finds operations when they are first asked for

@@ -202,7 +202,7 @@ WRONG = [
     {"format": 0},
     {"format": 3},
     {"format": "2"},
-    {"compress": "zstd"},
+    {"compress": "zip"},
     {"compress": "gzip"},
     {"compress": ""},
     {"level": 0},

@@ -449,7 +449,7 @@ def test_records_that_are_missing_without_a_trace(prefix: str) -> None:
         ({"stamp": 5}, "damaged"),
         ({"synced": 1 << 20}, "damaged"),
         ({"kind": 1}, "unreadable"),
-        ({"codec": 2}, "unreadable"),
+        ({"codec": 4}, "unreadable"),
         ({"dictionary": 1}, "unreadable"),
     ],
 )

@@ -13,7 +13,7 @@ from torture.harness import Figures
 
 from .fuzz import api, targets
 
-NAME = "libFuzzer on index, record, head and inflate; atheris through the public API"
+NAME = "libFuzzer on index, record, head, inflate and zstd; atheris through the public API"
 UNIT = "executions"
 SECONDS = 120  # in `make test`
 

@@ -29,7 +29,7 @@ PAGE = 4096
 SLOT_NUMBER = 2**48 - 1
 CLOSED = 1
 ENDED = 2
-NONE, ZLIB = 0, 1
+NONE, ZLIB, ZSTD, LZ4 = 0, 1, 2, 3
 BLOCK, METADATA = 0, 2
 SKIPPABLE = 128  # kinds from here on may be skipped by a reader that does not know them
 
@@ -186,14 +186,18 @@ def read_segment(stored: bytes, raw: int, crc: int, codec: int) -> bytes:
     """The inflated bytes of a segment. Raises Corrupt, and Refused for an unknown codec."""
     if zlib.crc32(stored) != crc:
         raise Corrupt("crc of a segment")
-    if codec not in (NONE, ZLIB):
+    if codec not in (NONE, ZLIB, ZSTD, LZ4):
         raise Refused(f"codec {codec}")
     if len(stored) == raw:
         return stored
     if len(stored) > raw or codec == NONE:
         raise Corrupt(f"{len(stored)} bytes stored for {raw}")
-    if raw > 65_536 + 1_032 * len(stored):
+    if raw > most_raw(codec, len(stored)):
         raise Corrupt(f"{len(stored)} bytes can not inflate to {raw}")
+    if codec == ZSTD:
+        return read_zstd(stored, raw)
+    if codec == LZ4:
+        return read_lz4(stored, raw)
     stream = zlib.decompressobj()
     try:
         inflated = stream.decompress(stored, raw + 1)
@@ -201,6 +205,39 @@ def read_segment(stored: bytes, raw: int, crc: int, codec: int) -> bytes:
         raise Corrupt(str(error)) from error
     if not stream.eof or stream.unused_data or stream.unconsumed_tail or len(inflated) != raw:
         raise Corrupt(f"segment is not one zlib stream of {raw} bytes")
+    return inflated
+
+
+def most_raw(codec: int, stored: int) -> int:
+    """The largest raw size that so many stored bytes can have."""
+    return {ZLIB: 65_536 + 1_032 * stored, ZSTD: 131_072 + 32_768 * stored, LZ4: 255 * stored}[codec]
+
+
+def read_zstd(stored: bytes, raw: int) -> bytes:
+    """One frame of zstd that says the size of its content. Raises Corrupt."""
+    from backports import zstd
+
+    try:
+        info = zstd.get_frame_info(stored)
+        stream = zstd.ZstdDecompressor()
+        inflated = stream.decompress(stored)
+    except zstd.ZstdError as error:
+        raise Corrupt(str(error)) from error
+    if info.decompressed_size != raw or not stream.eof or stream.unused_data or len(inflated) != raw:
+        raise Corrupt(f"segment is not one zstd frame of {raw} bytes")
+    return inflated
+
+
+def read_lz4(stored: bytes, raw: int) -> bytes:
+    """A block of lz4. Raises Corrupt."""
+    import lz4.block
+
+    try:
+        inflated: bytes = lz4.block.decompress(stored, uncompressed_size=raw)
+    except lz4.block.LZ4BlockError as error:
+        raise Corrupt(str(error)) from error
+    if len(inflated) != raw:
+        raise Corrupt(f"segment is not an lz4 block of {raw} bytes")
     return inflated
 
 

@@ -24,7 +24,6 @@ from .format2 import (
     RECORD_MAGIC,
     SLOT_NUMBER,
     U32,
-    ZLIB,
     Entry,
     bound_crc,
     make_sums,
@@ -183,7 +182,7 @@ class Writer:
 
     def _store(self, raw: bytes) -> bytes:
         """A segment as stored: compressed where that makes it smaller."""
-        deflated = self.deflate(raw) if self.codec == ZLIB else raw
+        deflated = raw if self.codec == NONE else self.deflate(raw)
         return deflated if len(deflated) < len(raw) else raw
 
 

@@ -135,7 +135,7 @@ DATA: dict[str, tuple[Change, object]] = {
     "kind for shard stores": (record_header(60, 1), "file"),
     "kind to skip": (record_header(60, 128), None),
     "metadata": (record_header(60, 2), None),
-    "codec not known": (record_header(61, 2), Refused),
+    "codec not known": (record_header(61, 4), Refused),
     "codec none for what was compressed": (record_header(61, 0), Corrupt),
     "dictionary not known": (record_header(62, 1), Refused),
     "one pair less": (record_header(32, 1), Corrupt),

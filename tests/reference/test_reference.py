@@ -330,11 +330,11 @@ class TestRefusals:
         writer = Writer(7)
         first = writer.write(b"a", [(b"k", b"v")])
         writer.write(b"b", [(b"k", b"w")])
-        writer.data[first + 61] = 2
+        writer.data[first + 61] = 4
         data = with_header_crc(writer.data, first)
         pipe = format2.read(data)
         assert pipe.find(b"b") == [(b"k", b"w")]
-        with pytest.raises(Refused, match="codec 2"):
+        with pytest.raises(Refused, match="codec 4"):
             pipe.find(b"a")
         assert format2.findings(data) == []
 

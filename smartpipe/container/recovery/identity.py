@@ -18,12 +18,12 @@ from smartpipe.container.walk import Walk
 class Subject:
     """A pipe to be looked at. `complaint` tells why its data file does not open, None where it does."""
 
-    __slots__ = ("blank", "complaint", "compressed", "format", "source")
+    __slots__ = ("blank", "codec", "complaint", "format", "source")
 
-    def __init__(self, source: Source, format: int, compressed: bool, blank: bool, complaint: str | None) -> None:
+    def __init__(self, source: Source, format: int, codec: int, blank: bool, complaint: str | None) -> None:
         self.source = source
         self.format = format
-        self.compressed = compressed
+        self.codec = codec
         self.blank = blank
         self.complaint = complaint
 
@@ -90,8 +90,7 @@ def recognize_damaged(paths: Paths, path: str, file: Descriptor, limit: int) -> 
             subject = by_records(paths, path, file, limit, "the file header: the magic bytes are not there")
             if subject is not None:
                 return subject
-        codec = compressed if found.format == 1 else found.codec > 0
-        return Subject(Source(path, file, found.id, limit), found.format, codec, found.blank, None)
+        return Subject(Source(path, file, found.id, limit), found.format, found.codec, found.blank, None)
     subject = by_records(paths, path, file, limit, complaint)
     return subject or Subject(Source(path, file, index_id(paths.index) or 0, limit), 2, compressed, False, complaint)
 

@@ -28,7 +28,7 @@ class Inspection1:
     def __init__(self, subject: Subject, index_path: str) -> None:
         self.source = subject.source
         self.index_path = index_path
-        self.compressed = subject.compressed
+        self.compressed = bool(subject.codec)
         with open(index_path, "rb") as file:
             data = file.read()
         # A writer lists a block before it writes it.

@@ -95,7 +95,7 @@ def _rebuild(paths: Paths, shown: Paths, path: str, file: Descriptor) -> Rebuild
     damage = [Damage("damaged", data, start, end - start, None, bad) for start, end in scan.damage]
     if scan.torn:
         damage.append(Damage("torn", data, tally.end, size - tally.end, None, "an unfinished block"))
-    output = Output2(path, paths.index, file, Descriptor(-1), pipe.id, pipe.codec > 0, index, tally)
+    output = Output2(path, paths.index, file, Descriptor(-1), pipe.id, pipe.codec, index, tally)
     output.keep("close", False)
     if scan.torn:
         output.sync_blocks()

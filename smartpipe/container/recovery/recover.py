@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from smartpipe import errors
 from smartpipe.container.block import Block
+from smartpipe.container.headers import CODECS
 from smartpipe.container.opening import begin_replacement, finish_replacement, lock_existing, publish, remove
 from smartpipe.container.paths import Paths, paths_of
 from smartpipe.container.reader import MAX_BLOCK_SIZE, check_limit
@@ -18,7 +19,7 @@ from smartpipe.container.recovery.identity import Subject, identify
 from smartpipe.container.recovery.salvage1 import Salvage1
 from smartpipe.container.recovery.salvage2 import Salvage2
 from smartpipe.container.recovery.verify import verify
-from smartpipe.container.writer import Writer, wanted_codec
+from smartpipe.container.writer import Writer, codec_of, wanted_codec
 
 Path = str | os.PathLike[str]
 
@@ -110,8 +111,9 @@ def _recover(
     if carried and options.get("format") == 1:
         warnings.warn(f"{target.prefix}: format 1 has no metadata, left out", errors.PipeWarning, stacklevel=4)
         carried = {}
-    compressed = wanted_codec(target, options.get("compress"))
-    options["compress"] = subject.compressed if compressed is None else compressed
+    if wanted_codec(target, options.get("compress")) is None:
+        codec = CODECS.get(subject.codec, "zlib") if subject.codec > 0 or target.data is None else "zlib"
+        options["compress"] = codec_of(codec, options.get("format"))
     if mode == "w":
         finish_replacement(target)
     else:

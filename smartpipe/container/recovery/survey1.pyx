@@ -272,6 +272,7 @@ cdef class Survey1:
             task.size = stored.size
             task.out = out.extend(room + SLACK)
             task.raw = room
+            task.codec = SP_ZLIB
             task.slack = SLACK if exact else 0
             task.check = False
             task.exact = exact

@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from backports import zstd
+
 from tests.reference import Blocks, format1
 from tests.reference.format2 import METADATA, NONE, ZLIB
 from tests.reference.format2_writer import Writer
@@ -182,6 +184,28 @@ def inflate_seeds() -> Iterator[tuple[str, bytes]]:
         yield f"{name}-small", b"\x02" + len(text).to_bytes(3, "little") + content
 
 
+def zstd_seeds() -> Iterator[tuple[str, bytes]]:
+    text = b"".join(b"<p>%d %d</p>" % (number, number * number) for number in range(100))
+    plain = {zstd.CompressionParameter.content_size_flag: 0}
+    for name, options, content in [
+        ("nothing", None, b""),
+        ("small", None, text[:200]),
+        ("text", None, text),
+        ("checksum", {zstd.CompressionParameter.checksum_flag: 1}, text),
+        ("window", {zstd.CompressionParameter.window_log: 10}, text),
+        ("no-size", plain, text),
+        ("zeros", None, bytes(1 << 20)),
+        ("stored", None, bytes(range(256)) * 2),
+        ("trailing", None, text[:300]),
+    ]:
+        compressor = zstd.ZstdCompressor(options=options)
+        frame = compressor.compress(content, compressor.FLUSH_FRAME)
+        yield name, frame + b"behind" if name == "trailing" else frame
+    dictionary = zstd.ZstdDict(text, is_raw=True)
+    yield "dictionary", zstd.compress(text, zstd_dict=dictionary)
+    yield "skippable", b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd"
+
+
 def api_input(options: int, data: bytes, index: bytes) -> bytes:
     """Input of the target `api`: api.py says what the options are."""
     return bytes([options]) + len(data).to_bytes(3, "little") + data + index
@@ -209,6 +233,7 @@ SEEDS: dict[str, Callable[[], Iterator[tuple[str, bytes]]]] = {
     "record": record_seeds,
     "head": head_seeds,
     "inflate": inflate_seeds,
+    "zstd": zstd_seeds,
     "api": api_seeds,
 }
 

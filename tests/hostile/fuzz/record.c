@@ -40,7 +40,11 @@ static void repair(uint8_t *p, size_t n, int options) {
 static int sizes_agree(uint8_t codec, uint32_t raw, uint32_t stored) {
     if (stored >= raw)
         return stored == raw;
-    return stored > 0 && codec != 0 && (codec != 1 || raw <= 65536 + (wide)1032 * stored);
+    wide most = codec == 1   ? 65536 + (wide)1032 * stored
+                : codec == 2 ? 131072 + (wide)32768 * stored
+                : codec == 3 ? (wide)255 * stored
+                             : UINT32_MAX;
+    return stored > 0 && codec != 0 && raw <= most;
 }
 
 /* A valid header, as step 2 of reading without an index says it. */

@@ -28,11 +28,11 @@ FUZZER = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=fuzzer,address,und
 # Without `undefined`, which objects to what Cython writes. What it is good for is told by the build for gcc's.
 EXTENSION = "-O1 -g -fno-omit-frame-pointer -fsanitize=address,fuzzer-no-link"
 
-C_TARGETS = ("index", "record", "head", "inflate")
+C_TARGETS = ("index", "record", "head", "inflate", "zstd")
 # What part of the time each gets, in the order in which they are started.
-SHARES = {"api": 0.4, "index": 0.2, "record": 0.15, "inflate": 0.15, "head": 0.1}
+SHARES = {"api": 0.4, "index": 0.2, "record": 0.15, "inflate": 0.15, "head": 0.05, "zstd": 0.05}
 LIMITS = ["-timeout=30", "-rss_limit_mb=1024"]
-LONGEST = {"api": 4096, "index": 12288, "record": 8192, "inflate": 8192, "head": 4096}
+LONGEST = {"api": 4096, "index": 12288, "record": 8192, "inflate": 8192, "head": 4096, "zstd": 4096}
 
 
 def missing() -> str | None:

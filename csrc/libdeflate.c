@@ -1,0 +1,108 @@
+#include "libdeflate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "status.h"
+
+typedef struct {
+    void *compressor;
+    const sp_libdeflate *library;
+} deflater;
+
+typedef struct {
+    void *decompressor;
+    void *judging; /* a stream of the judge, NULL until something is refused */
+    const sp_libdeflate *library;
+} inflater;
+
+static void *deflate_open(const void *p, int level) {
+    const sp_libdeflate *library = p;
+    deflater *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return NULL;
+    s->library = library;
+    s->compressor = library->alloc_compressor(level);
+    if (s->compressor == NULL) {
+        free(s);
+        return NULL;
+    }
+    return s;
+}
+
+static void deflate_close(void *p) {
+    deflater *s = p;
+    s->library->free_compressor(s->compressor);
+    free(s);
+}
+
+static int deflate_all(void *p, const uint8_t *in, size_t n, uint8_t *out, size_t room, size_t *written) {
+    deflater *s = p;
+    *written = s->library->zlib_compress(s->compressor, in, n, out, room);
+    return *written > 0 ? SP_OK : SP_FULL;
+}
+
+static void *inflate_open(const void *p) {
+    const sp_libdeflate *library = p;
+    inflater *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return NULL;
+    s->library = library;
+    s->decompressor = library->alloc_decompressor();
+    if (s->decompressor == NULL) {
+        free(s);
+        return NULL;
+    }
+    return s;
+}
+
+static void inflate_close(void *p) {
+    inflater *s = p;
+    if (s->judging != NULL)
+        s->library->judge->inflate_close(s->judging);
+    s->library->free_decompressor(s->decompressor);
+    free(s);
+}
+
+static int inflate_all(void *p, const uint8_t *in, size_t n, size_t *used, uint8_t *out, size_t room,
+                       size_t *written) {
+    inflater *s = p;
+    if (s->library->zlib_decompress_ex(s->decompressor, in, n, out, room, used, written) == 0)
+        return SP_OK;
+    if (s->judging == NULL)
+        s->judging = s->library->judge->inflate_open(s->library->judge->library);
+    if (s->judging == NULL)
+        return SP_MEMORY;
+    return s->library->judge->inflate(s->judging, in, n, used, out, room, written);
+}
+
+int sp_libdeflate_engine(const sp_libdeflate *library, sp_engine *engine) {
+    static const uint8_t probe[] = "smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe "
+                                   "smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe";
+    uint8_t stored[2 * sizeof probe], again[sizeof probe];
+    size_t size = 0, used = 0, written = 0;
+    memset(engine, 0, sizeof *engine);
+    engine->deflate_open = deflate_open;
+    engine->deflate_close = deflate_close;
+    engine->inflate_open = inflate_open;
+    engine->inflate_close = inflate_close;
+    engine->deflate = deflate_all;
+    engine->inflate = inflate_all;
+    engine->library = library;
+
+    void *compressor = library->alloc_compressor(1);
+    if (compressor != NULL) {
+        size = library->zlib_compress(compressor, probe, sizeof probe, stored, sizeof stored);
+        library->free_compressor(compressor);
+    }
+    void *decompressor = library->alloc_decompressor();
+    int status = SP_CODEC;
+    if (decompressor != NULL) {
+        if (size > 0 && size < sizeof probe &&
+            library->zlib_decompress_ex(decompressor, stored, size, again, sizeof again, &used, &written) == 0 &&
+            used == size && written == sizeof probe && memcmp(again, probe, sizeof probe) == 0)
+            status = SP_OK;
+        library->free_decompressor(decompressor);
+    }
+    return status;
+}

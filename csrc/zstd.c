@@ -1,0 +1,172 @@
+#include "zstd.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "status.h"
+
+enum { LEVEL = 100, CONTENT_SIZE = 200, CHECKSUM = 201, DICTIONARY_ID = 202 }; /* ZSTD_cParameter */
+enum { ERROR_MEMORY = 64, ERROR_ROOM = 70 };                                   /* ZSTD_ErrorCode */
+
+static const uint8_t MAGIC[4] = {0x28, 0xb5, 0x2f, 0xfd};
+
+/* RFC 8878, 3.1.1: magic, frame header, blocks each with a header of three bytes, perhaps a checksum. */
+int sp_zstd_frame(const uint8_t *p, size_t n, size_t *used, uint64_t *content) {
+    static const uint8_t id_sizes[4] = {0, 1, 2, 4}, content_sizes[4] = {0, 2, 4, 8};
+    if (memcmp(p, MAGIC, n < sizeof MAGIC ? n : sizeof MAGIC) != 0)
+        return SP_STREAM;
+    if (n < 5)
+        return SP_TRUNCATED;
+    uint8_t descriptor = p[4];
+    int single = descriptor >> 5 & 1;
+    size_t size = content_sizes[descriptor >> 6], id = id_sizes[descriptor & 3], at = 5;
+    if (size == 0 && single)
+        size = 1;
+    if (size == 0 || (descriptor & 8) != 0)
+        return SP_STREAM;
+    if (n - at < (single ? 0 : 1) + id + size)
+        return SP_TRUNCATED;
+    uint64_t window = 0;
+    if (!single) {
+        window = (uint64_t)1 << (10 + (p[at] >> 3));
+        window += (window >> 3) * (p[at] & 7);
+        at++;
+    }
+    at += id;
+    const uint8_t *field = p + at;
+    *content = size == 1   ? field[0]
+               : size == 2 ? (uint64_t)sp_load16(field) + 256
+               : size == 4 ? sp_load32(field)
+                           : sp_load64(field);
+    at += size;
+    if ((single ? *content : window) > SP_ZSTD_WINDOW)
+        return SP_STREAM;
+    for (;;) {
+        if (n - at < 3)
+            return SP_TRUNCATED;
+        uint32_t header = (uint32_t)p[at] | (uint32_t)p[at + 1] << 8 | (uint32_t)p[at + 2] << 16;
+        uint32_t type = header >> 1 & 3, length = type == 1 ? 1 : header >> 3;
+        at += 3;
+        if (type == 3)
+            return SP_STREAM;
+        if (n - at < length)
+            return SP_TRUNCATED;
+        at += length;
+        if (header & 1)
+            break;
+    }
+    if (descriptor & 4) {
+        if (n - at < 4)
+            return SP_TRUNCATED;
+        at += 4;
+    }
+    *used = at;
+    return SP_OK;
+}
+
+typedef struct {
+    const sp_zstd *library;
+    void *context;
+} stream;
+
+static void *stream_new(const sp_zstd *library, void *context) {
+    stream *s = context == NULL ? NULL : calloc(1, sizeof *s);
+    if (s != NULL) {
+        s->library = library;
+        s->context = context;
+    }
+    return s;
+}
+
+static void *deflate_open(const void *p, int level) {
+    const sp_zstd *library = p;
+    void *context = library->createCCtx();
+    if (context == NULL)
+        return NULL;
+    int failed = library->isError(library->CCtx_setParameter(context, LEVEL, level)) != 0 ||
+                 library->isError(library->CCtx_setParameter(context, CONTENT_SIZE, 1)) != 0 ||
+                 library->isError(library->CCtx_setParameter(context, CHECKSUM, 0)) != 0 ||
+                 library->isError(library->CCtx_setParameter(context, DICTIONARY_ID, 0)) != 0;
+    stream *s = failed ? NULL : stream_new(library, context);
+    if (s == NULL)
+        library->freeCCtx(context);
+    return s;
+}
+
+static void deflate_close(void *p) {
+    stream *s = p;
+    s->library->freeCCtx(s->context);
+    free(s);
+}
+
+static int deflate_all(void *p, const uint8_t *in, size_t n, uint8_t *out, size_t room, size_t *written) {
+    stream *s = p;
+    size_t size = s->library->compress2(s->context, out, room, in, n);
+    if (s->library->isError(size))
+        return s->library->getErrorCode(size) == ERROR_ROOM ? SP_FULL : SP_MEMORY;
+    *written = size;
+    return SP_OK;
+}
+
+static void *inflate_open(const void *p) {
+    const sp_zstd *library = p;
+    void *context = library->createDCtx();
+    void *s = stream_new(library, context);
+    if (s == NULL && context != NULL)
+        library->freeDCtx(context);
+    return s;
+}
+
+static void inflate_close(void *p) {
+    stream *s = p;
+    s->library->freeDCtx(s->context);
+    free(s);
+}
+
+static int inflate_all(void *p, const uint8_t *in, size_t n, size_t *used, uint8_t *out, size_t room,
+                       size_t *written) {
+    stream *s = p;
+    uint64_t content = 0;
+    int status = sp_zstd_frame(in, n, used, &content);
+    if (status != SP_OK)
+        return status;
+    if (content > room)
+        return SP_FULL;
+    /* The library would read all frames that there are. */
+    size_t size = s->library->decompressDCtx(s->context, out, room, in, *used);
+    if (s->library->isError(size))
+        return s->library->getErrorCode(size) == ERROR_MEMORY ? SP_MEMORY : SP_STREAM;
+    *written = size;
+    return SP_OK;
+}
+
+int sp_zstd_engine(const sp_zstd *library, sp_engine *engine) {
+    static const uint8_t probe[] = "smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe "
+                                   "smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe";
+    uint8_t stored[2 * sizeof probe], again[sizeof probe];
+    size_t size = 0, used = 0, written = 0;
+    if (library->versionNumber() / 10000 != 1)
+        return SP_CODEC;
+    memset(engine, 0, sizeof *engine);
+    engine->deflate_open = deflate_open;
+    engine->deflate_close = deflate_close;
+    engine->inflate_open = inflate_open;
+    engine->inflate_close = inflate_close;
+    engine->deflate = deflate_all;
+    engine->inflate = inflate_all;
+    engine->library = library;
+
+    int status = SP_CODEC;
+    void *deflater = deflate_open(library, 1), *inflater = inflate_open(library);
+    if (deflater != NULL && inflater != NULL &&
+        deflate_all(deflater, probe, sizeof probe, stored, sizeof stored, &size) == SP_OK && size < sizeof probe &&
+        inflate_all(inflater, stored, size, &used, again, sizeof again, &written) == SP_OK && used == size &&
+        written == sizeof probe && memcmp(again, probe, sizeof probe) == 0)
+        status = SP_OK;
+    if (deflater != NULL)
+        deflate_close(deflater);
+    if (inflater != NULL)
+        inflate_close(inflater);
+    return status;
+}
