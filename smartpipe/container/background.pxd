@@ -1,5 +1,6 @@
 from libc.stdint cimport uint64_t
 
+from smartpipe.container.compressor cimport Compressors
 from smartpipe.container.encoder cimport Encoder
 from smartpipe.container.output cimport Output
 
@@ -29,12 +30,15 @@ cdef class Background:
     cdef object errors             # a deque of what the next calls raise
     cdef set open_keys             # of the writer
     cdef list encoders             # of the writer that are not in use
+    cdef Compressors compressors
     cdef int make_room(self, uint64_t n) except -1
     cdef int add(self, bytes key, Encoder encoder, bint wait) except -1
     cdef int drain(self) except -1
     cdef int drop(self) except -1
     cdef int check(self) except -1
     cdef int settle(self) except -1
+    cdef bint has_room(self) noexcept
+    cdef list take(self)
 
 
 # An error of an encoder, which knows neither file nor block, with both.

@@ -2,6 +2,7 @@ from threading import Condition
 
 from typing_extensions import disjoint_base
 
+from smartpipe.container.compressor import Compressors
 from smartpipe.container.encoder import Encoder
 from smartpipe.container.output import Output
 
@@ -18,6 +19,7 @@ class Background:
         verify: bool,
         open_keys: set[bytes],
         encoders: list[Encoder],
+        compressors: Compressors,
     ) -> None: ...
     @property
     def threads(self) -> int: ...

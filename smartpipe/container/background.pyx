@@ -8,11 +8,16 @@ from collections import deque
 
 from libc.stdint cimport uint64_t
 
+from smartpipe.container.compressor cimport Compressor
+
 from smartpipe import errors
 
-# So many bytes of pairs, and so many blocks for each thread, are taken in before a call has to wait.
+# So many bytes of pairs, and so many blocks for each thread, are taken in before a call has to wait; it goes on when half
+# of them are written.
 cdef uint64_t MOST = 64 << 20
-cdef Py_ssize_t DEEP = 8
+cdef Py_ssize_t DEEP = 128
+# A thread takes so many bytes of pairs at once, if they lie in small blocks.
+cdef uint64_t SMALL = 32 << 10
 
 
 cdef class Job:
@@ -20,7 +25,8 @@ cdef class Job:
 
 
 cdef class Background:
-    def __init__(self, Output output, changed, int threads, bint verify, set open_keys, list encoders):
+    def __init__(self, Output output, changed, int threads, bint verify, set open_keys, list encoders,
+                 Compressors compressors):
         from concurrent.futures import ThreadPoolExecutor
 
         self.output = output
@@ -29,6 +35,7 @@ cdef class Background:
         self.verify = verify
         self.open_keys = open_keys
         self.encoders = encoders
+        self.compressors = compressors
         self.executor = ThreadPoolExecutor(threads, "smartpipe-write")
         self.waiting = deque()
         self.order = deque()
@@ -37,9 +44,14 @@ cdef class Background:
 
     cdef int make_room(self, uint64_t n) except -1:
         """Wait until a block of n bytes can be taken over; the writer may have ended meanwhile."""
-        while self.order and (self.held + n > MOST or len(self.order) >= DEEP * self.threads):
+        if self.order and (self.held + n > MOST or len(self.order) >= DEEP * self.threads):
             self.changed.wait()
+            while self.order and (self.held + n > MOST or not self.has_room()):
+                self.changed.wait()
         return 0
+
+    cdef bint has_room(self) noexcept:
+        return self.held <= MOST // 2 and len(self.order) <= DEEP * self.threads // 2
 
     cdef int add(self, bytes key, Encoder encoder, bint wait) except -1:
         """Take over a block that was claimed; with `wait` it is written when this returns."""
@@ -64,26 +76,41 @@ cdef class Background:
         return 0
 
     def _work(self):
+        cdef Compressor compressor = self.compressors.take()
         cdef Job job
+        cdef list jobs = []
         while True:
             with self.changed:
-                if not self.waiting:
+                for job in jobs:
+                    job.encoded = True
+                if jobs:
+                    self.settle()
+                jobs = self.take()
+                if not jobs:
                     self.running -= 1
+                    self.compressors.give(compressor)
                     return
-                job = self.waiting.popleft()
-            try:
-                job.encoder.encode(job.key)
-                if self.verify:
-                    job.encoder.prove()
-            except BaseException as error:
-                job.error = placed(error, self.output.data_path, job.key)
-            with self.changed:
-                job.encoded = True
-                self.settle()
+            for job in jobs:
+                try:
+                    job.encoder.encode(job.key, compressor)
+                    if self.verify:
+                        job.encoder.prove(compressor)
+                except BaseException as error:
+                    job.error = placed(error, self.output.data_path, job.key)
+
+    cdef list take(self):
+        """The next job, or several where they are small."""
+        cdef list jobs = []
+        cdef uint64_t size = 0
+        while self.waiting and (not jobs or size + (<Job>self.waiting[0]).encoder.raw <= SMALL):
+            jobs.append(self.waiting.popleft())
+            size += (<Job>jobs[len(jobs) - 1]).encoder.raw
+        return jobs
 
     cdef int settle(self) except -1:
-        """Write the blocks whose turn it is."""
+        """Write the blocks whose turn it is, and wake who waits for them."""
         cdef Job job
+        cdef bint awaited = False
         while self.order and (<Job>self.order[0]).encoded:
             job = self.order[0]
             if job.error is None:
@@ -101,7 +128,9 @@ cdef class Background:
                 self.errors.append(job.error)
             self.order.popleft()
             self.forget(job)
-        self.changed.notify_all()
+            awaited |= job.awaited
+        if awaited or not self.order or self.has_room():
+            self.changed.notify_all()
         return 0
 
     def forget(self, Job job):

@@ -1,6 +1,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from smartpipe._codec cimport Buffer, Deflater, Inflater, sp_record
+from smartpipe._codec cimport Buffer, Deflater, sp_record
+from smartpipe.container.compressor cimport Compressor
 from smartpipe.container.rows cimport Rows
 
 
@@ -8,22 +9,16 @@ cdef class Encoder:
     """The pairs of one block on their way into a data file; used again for the next."""
     cdef uint64_t limit
     cdef uint8_t codec
-    cdef int level
-    cdef Deflater deflater
     cdef readonly uint64_t raw
     cdef readonly uint32_t pairs
     cdef Buffer out                # the bytes for the data file, after `encode`
-    cdef Inflater inflater         # None until something is proved
-    cdef Buffer proof
     cdef int clear(self) except -1
     cdef int add(self, object key, object value) except -1
     cdef int put(self, bytes key, bytes value) except -1
     cdef int add_rows(self, Rows rows) except -1
     cdef int put_rows(self, Rows rows) except -1
-    cdef int encode(self, bytes block) except -1
-    cdef int prove(self) except -1
-    cdef int prove_stream(self, const uint8_t *stored, uint64_t size, const uint8_t *raw, uint64_t n,
-                          str what) except -1
+    cdef int encode(self, bytes block, Compressor compressor) except -1
+    cdef int prove(self, Compressor compressor) except -1
 
 
 cdef class Encoder1(Encoder):
@@ -39,10 +34,10 @@ cdef class Encoder2(Encoder):
     cdef Buffer head
     cdef Buffer segments
     cdef list large                # what keeps the large values, which are not copied
-    cdef Deflater quick            # for small heads
     cdef Buffer pointers
     cdef uint64_t large_raw
     cdef Rows rows                 # all pairs, in the place of the four buffers; None: they are there
+    cdef int encode_to(self, Buffer out, bytes block, Compressor compressor) except -1
     cdef void put_head(self, uint8_t *to) noexcept nogil
     cdef uint64_t store(self, Deflater deflater, const uint8_t *p, uint64_t n, uint8_t *out,
                         int *status) noexcept nogil

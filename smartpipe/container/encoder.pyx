@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport UINT32_MAX, UINT64_MAX
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcpy, memset
 
 from smartpipe._codec cimport (
     SP_BLOCK, SP_DIRECTORY_ENTRY, SP_FULL, SP_NONE, SP_OK, SP_PAIR_LENGTHS, SP_RECORD_HEADER, crc32,
@@ -12,7 +12,6 @@ from smartpipe._codec cimport (
     sp_key_position, sp_lead_size, sp_rows, sp_rows_sizes, sp_segment, sp_store32,
 )
 from smartpipe.container.block cimport as_bytes
-from smartpipe.container.source cimport SLACK
 
 from smartpipe import errors
 
@@ -25,13 +24,10 @@ cdef uint64_t QUICK = 4096
 
 
 cdef class Encoder:
-    def __init__(self, uint64_t limit, uint8_t codec, int level):
+    def __init__(self, uint64_t limit, uint8_t codec):
         self.limit = limit
         self.codec = codec
-        self.level = level
         self.out = Buffer()
-        if codec != SP_NONE:
-            self.deflater = Deflater(codec, level)
 
     def fill(self, pairs):
         """Take over all pairs of a mapping, or of an iterable of pairs, or of rows."""
@@ -91,37 +87,20 @@ cdef class Encoder:
     cdef int put(self, bytes key, bytes value) except -1:
         raise TypeError("an encoder is of a format")
 
-    cdef int encode(self, bytes block) except -1:
+    cdef int encode(self, bytes block, Compressor compressor) except -1:
         """Make the bytes for the data file in `out`."""
         raise TypeError("an encoder is of a format")
 
-    cdef int prove(self) except -1:
+    cdef int prove(self, Compressor compressor) except -1:
         """Inflate what `encode` compressed; EngineError where that is not what was put in."""
         raise TypeError("an encoder is of a format")
-
-    cdef int prove_stream(self, const uint8_t *stored, uint64_t size, const uint8_t *raw, uint64_t n,
-                          str what) except -1:
-        cdef size_t used = 0, written = 0
-        cdef int status
-        cdef bint same = False
-        if self.inflater is None:
-            self.inflater = Inflater()
-            self.proof = Buffer()
-        self.proof.reserve(n + SLACK)
-        with nogil:
-            status = self.inflater.inflate(self.codec, stored, size, &used, self.proof.data, n + SLACK, &written)
-            if status == SP_OK and used == size and written == n:
-                same = n == 0 or memcmp(self.proof.data, raw, n) == 0
-        if not same:
-            raise errors.EngineError(f"{what} does not inflate to what it was made of; the block was not written")
-        return 0
 
 
 cdef class Encoder1(Encoder):
     """Format 1: pairs one after another, compressed as one stream."""
 
-    def __init__(self, uint64_t limit, uint8_t codec, int level):
-        Encoder.__init__(self, limit, codec, level)
+    def __init__(self, uint64_t limit, uint8_t codec):
+        Encoder.__init__(self, limit, codec)
         # Without compression the pairs are gathered where they are written from.
         self.data = Buffer() if codec != SP_NONE else self.out
 
@@ -146,7 +125,7 @@ cdef class Encoder1(Encoder):
                 out = rows_put_format1(&piece[i], out)
         return 0
 
-    cdef int encode(self, bytes block) except -1:
+    cdef int encode(self, bytes block, Compressor compressor) except -1:
         cdef size_t n = self.data.size, room = n + (n >> 3) + 64, written = 0
         cdef int status = SP_FULL
         if self.codec == SP_NONE or n == 0:
@@ -154,24 +133,24 @@ cdef class Encoder1(Encoder):
         while status == SP_FULL:
             self.out.reserve(room)
             with nogil:
-                status = self.deflater.deflate(self.data.data, n, self.out.data, room, &written)
+                status = compressor.deflater.deflate(self.data.data, n, self.out.data, room, &written)
             room *= 2
         if status != SP_OK:
             raise MemoryError
         self.out.size = written
         return 0
 
-    cdef int prove(self) except -1:
+    cdef int prove(self, Compressor compressor) except -1:
         if self.codec != SP_NONE and self.data.size > 0:
-            self.prove_stream(self.out.data, self.out.size, self.data.data, self.data.size, "the compressed block")
+            compressor.prove(self.out.data, self.out.size, self.data.data, self.data.size, "the compressed block")
         return 0
 
 
 cdef class Encoder2(Encoder):
     """Format 2: small values with all keys in the head, large ones in segments of their own."""
 
-    def __init__(self, uint64_t limit, uint8_t codec, int level):
-        Encoder.__init__(self, limit, codec, level)
+    def __init__(self, uint64_t limit, uint8_t codec):
+        Encoder.__init__(self, limit, codec)
         self.key_lengths = Buffer()
         self.value_lengths = Buffer()
         self.keys = Buffer()
@@ -180,7 +159,6 @@ cdef class Encoder2(Encoder):
         self.segments = Buffer()
         self.pointers = Buffer()
         self.large = []
-        self.quick = Deflater(codec, 0) if codec != SP_NONE and level < 9 else self.deflater
 
     cdef int clear(self) except -1:
         Encoder.clear(self)
@@ -247,7 +225,12 @@ cdef class Encoder2(Encoder):
         sp_copy(head.keys, self.keys.data, self.keys.size)
         sp_copy(head.small, self.small.data, self.small.size)
 
-    cdef int encode(self, bytes block) except -1:
+    cdef int encode(self, bytes block, Compressor compressor) except -1:
+        self.out.size = 0
+        return self.encode_to(self.out, block, compressor)
+
+    cdef int encode_to(self, Buffer out, bytes block, Compressor compressor) except -1:
+        """Append the record to a buffer; an error leaves it as it was."""
         cdef sp_record *record = &self.record
         cdef sp_segment *segments = <sp_segment *>self.segments.data
         cdef uint64_t key_length = PyBytes_GET_SIZE(block), position, i, stored
@@ -255,6 +238,8 @@ cdef class Encoder2(Encoder):
         cdef int status = SP_OK
         cdef Deflater deflater
         cdef uint8_t *head
+        cdef uint8_t *to
+        cdef size_t before = out.size
         memset(record, 0, sizeof(sp_record))
         record.kind = SP_BLOCK
         record.codec = self.codec
@@ -266,56 +251,56 @@ cdef class Encoder2(Encoder):
             raise errors.BlockTooLargeError(f"a record of {most} bytes with its key, more than {UINT32_MAX}",
                                             block=block)
         record.head_raw = <uint32_t>(self.raw - self.large_raw)
-        self.out.size = 0
-        self.out.extend(most)
+        to = out.extend(most)
+        out.size = before
         position = sp_key_position(record)
-        memcpy(self.out.data + position, PyBytes_AS_STRING(block), key_length)
+        memcpy(to + position, PyBytes_AS_STRING(block), key_length)
         position += key_length
-        deflater = self.quick if record.head_raw <= QUICK else self.deflater
-        if self.level == 0:
-            head = self.out.data + position  # put together where it is written from
+        deflater = compressor.quick if record.head_raw <= QUICK else compressor.deflater
+        if self.codec == SP_NONE:
+            head = to + position  # put together where it is written from
         else:
             self.head.size = 0
             head = self.head.extend(record.head_raw)
         with nogil:
             self.put_head(head)
             stored = record.head_raw
-            if self.level > 0:
-                stored = self.store(deflater, head, stored, self.out.data + position, &status)
+            if self.codec != SP_NONE:
+                stored = self.store(deflater, head, stored, to + position, &status)
             record.head_stored = <uint32_t>stored
-            record.head_crc = crc32(self.out.data + position, stored)
+            record.head_crc = crc32(to + position, stored)
             position += stored
             i = 0
             while i < record.larges and status == SP_OK:
-                stored = self.store(self.deflater, (<const uint8_t **>self.pointers.data)[i], segments[i].raw,
-                                    self.out.data + position, &status)
+                stored = self.store(compressor.deflater, (<const uint8_t **>self.pointers.data)[i], segments[i].raw,
+                                    to + position, &status)
                 segments[i].stored = <uint32_t>stored
-                segments[i].crc = crc32(self.out.data + position, stored)
+                segments[i].crc = crc32(to + position, stored)
                 position += stored
                 i += 1
         if status != SP_OK:
             raise MemoryError
-        directory_encode(segments, record.larges, self.out.data + SP_RECORD_HEADER)
-        record.lead_crc = crc32(self.out.data + SP_RECORD_HEADER, sp_lead_size(record) - record.head_stored
+        directory_encode(segments, record.larges, to + SP_RECORD_HEADER)
+        record.lead_crc = crc32(to + SP_RECORD_HEADER, sp_lead_size(record) - record.head_stored
                                 - SP_RECORD_HEADER)
-        self.out.size = position
+        out.size = before + position
         record.size = <uint32_t>position
         return 0
 
-    cdef int prove(self) except -1:
+    cdef int prove(self, Compressor compressor) except -1:
         cdef sp_record *record = &self.record
         cdef sp_segment *segments = <sp_segment *>self.segments.data
         cdef uint64_t position = sp_lead_size(record) - record.head_stored
         cdef uint32_t i
         if record.head_stored < record.head_raw:
-            self.prove_stream(self.out.data + position, record.head_stored, self.head.data, self.head.size,
-                              "the compressed head")
+            compressor.prove(self.out.data + position, record.head_stored, self.head.data, self.head.size,
+                             "the compressed head")
         position += record.head_stored
         for i in range(record.larges):
             if segments[i].stored < segments[i].raw:
-                self.prove_stream(self.out.data + position, segments[i].stored,
-                                  (<const uint8_t **>self.pointers.data)[i], segments[i].raw,
-                                  f"the compressed value of pair {segments[i].pair}")
+                compressor.prove(self.out.data + position, segments[i].stored,
+                                 (<const uint8_t **>self.pointers.data)[i], segments[i].raw,
+                                 f"the compressed value of pair {segments[i].pair}")
             position += segments[i].stored
         return 0
 

@@ -236,7 +236,8 @@ cdef class Format1(Layout):
         if stored == 0 and next.stamp != entry.stamp:
             raise errors.CorruptError(f"no stored bytes for {next.stamp - entry.stamp} raw ones", path=self.source.path,
                                       block=self.key(number, entry), offset=entry.offset)
-        return next.stamp - entry.stamp
+        # Sizes that are known are never taken for the unknown one; both are more than any limit.
+        return min(next.stamp - entry.stamp, UNKNOWN - 1)
 
     def sizes(self, uint64_t number):
         """Return offset, stored bytes and raw bytes of a block; raw is None where the format does not tell."""

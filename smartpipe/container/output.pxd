@@ -2,6 +2,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from smartpipe._codec cimport Buffer
 from smartpipe._platform cimport Descriptor
+from smartpipe.container.compressor cimport Compressor
 from smartpipe.container.encoder cimport Encoder, Encoder2
 from smartpipe.container.index cimport Index
 from smartpipe.container.tally cimport Tally
@@ -57,4 +58,7 @@ cdef class Output2(Output):
     cdef bint sealed               # and the last one says closed
     cdef bint write_frame(self, bint table, uint32_t flags) except -1
     cdef int put_record(self, bytes key, Encoder2 encoder) except -1
+    cdef int put_together(self, bytes key, Encoder2 encoder, Compressor compressor) except -1
+    cdef int list_record(self, bytes key, Encoder2 encoder, uint64_t offset) except -1
+    cdef int complete(self, Encoder2 encoder, bytes key, uint8_t *out) except -1
     cdef int write_data(self, Buffer data, bytes key) except -1

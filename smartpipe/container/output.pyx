@@ -323,18 +323,40 @@ cdef class Output2(Output):
 
     cdef int put(self, bytes key, Encoder encoder) except -1:
         cdef Encoder2 record = encoder
-        cdef sp_entry entry
         cdef uint64_t offset = self.size
         self.put_record(key, record)
+        return self.list_record(key, record, offset)
+
+    cdef int put_together(self, bytes key, Encoder2 encoder, Compressor compressor) except -1:
+        """Encode a block where blocks wait, and so without a copy."""
+        cdef uint64_t offset = self.size
+        cdef size_t before
+        if self.waiting.size >= WAITING:
+            self.hand_over()
+        before = self.waiting.size
+        encoder.encode_to(self.waiting, key, compressor)
+        try:
+            self.complete(encoder, key, self.waiting.data + before)
+        except BaseException:
+            self.waiting.size = before
+            raise
+        self.tally.note(&encoder.record, self.size, encoder.raw)
+        self.size = self.tally.end
+        return self.list_record(key, encoder, offset)
+
+    cdef int list_record(self, bytes key, Encoder2 encoder, uint64_t offset) except -1:
+        """Take a block into the index."""
+        cdef sp_record *record = &encoder.record
+        cdef sp_entry entry
         entry.offset = offset
-        entry.stamp = record.record.stamp
-        entry.size = record.record.size
-        entry.lead = <uint32_t>sp_lead_size(&record.record)
+        entry.stamp = record.stamp
+        entry.size = record.size
+        entry.lead = <uint32_t>sp_lead_size(record)
         entry.raw = <uint32_t>encoder.raw
         entry.pairs = encoder.pairs
-        entry.key_length = record.record.key_length
+        entry.key_length = record.key_length
         entry.kind = SP_BLOCK
-        entry.codec = record.record.codec
+        entry.codec = record.codec
         self.index.add(&entry, <const uint8_t *>PyBytes_AS_STRING(key))
         if (self.index.count - self.flushed >= FRAME_ENTRIES
                 or <uint64_t>time.monotonic_ns() - self.flush_time >= FRAME_TIME):
@@ -347,6 +369,19 @@ cdef class Output2(Output):
         self.put_record(b"", encoder)
 
     cdef int put_record(self, bytes key, Encoder2 encoder) except -1:
+        self.complete(encoder, key, encoder.out.data)
+        if not self.waits:
+            self.write_data(encoder.out, key)
+        else:
+            if self.waiting.size >= WAITING:
+                self.hand_over()
+            self.waiting.append(encoder.out.data, encoder.out.size)
+        self.tally.note(&encoder.record, self.size, encoder.raw)
+        self.size = self.tally.end
+        return 0
+
+    cdef int complete(self, Encoder2 encoder, bytes key, uint8_t *out) except -1:
+        """Write the header of an encoded record, which tells its place."""
         cdef sp_record *record = &encoder.record
         if self.tally.ordinal > UINT32_MAX:
             raise errors.BlockTooLargeError(f"the file has {self.tally.ordinal} records, and no room for more",
@@ -356,15 +391,7 @@ cdef class Output2(Output):
         record.stamp = max(<uint64_t>time.time_ns(), self.tally.stamp + 1)
         record.synced = self.tally.synced
         record.ordinal = <uint32_t>self.tally.ordinal
-        record_encode(record, self.id, self.size, encoder.out.data)
-        if not self.waits:
-            self.write_data(encoder.out, key)
-        else:
-            if self.waiting.size >= WAITING:
-                self.hand_over()
-            self.waiting.append(encoder.out.data, encoder.out.size)
-        self.tally.note(record, self.size, encoder.raw)
-        self.size = self.tally.end
+        record_encode(record, self.id, self.size, out)
         return 0
 
     cdef int write_data(self, Buffer data, bytes key) except -1:

@@ -10,6 +10,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from smartpipe._codec cimport sp_offset_at
 from smartpipe.container.background cimport Background, placed
 from smartpipe.container.block cimport as_bytes
+from smartpipe.container.compressor cimport Compressor, Compressors
 from smartpipe.container.encoder cimport Encoder, Encoder1, Encoder2
 from smartpipe.container.output cimport Output, Output2
 from smartpipe.container.rows cimport Rows, Strings
@@ -52,11 +53,12 @@ cdef class Writer:
     cdef bint replacing
     cdef bint fresh                # no pipe was here before
     cdef uint64_t limit
-    cdef int level
     cdef bint verify               # inflate each block before it is written
     cdef Background background     # compresses in threads; None: each call does
     cdef bint each                 # `write` returns when the block is on the disk
     cdef list encoders             # that are not in use
+    cdef Compressors compressors
+    cdef bint together             # blocks are put together where they wait to be written
     cdef set open_keys             # of blocks that are being put together
     cdef BlockWriter current       # of checkpoint and append
     cdef readonly object recovered
@@ -94,14 +96,16 @@ cdef class Writer:
             asked = opening.Asked(format, codec, default, self.limit, durability != "none")
             self._open_files(mode, asked, bool(pairs))
             self.output.keep(durability, self.replacing)
-            self.level = level
+            self.compressors = Compressors(self.output.codec, level)
             self.each = durability == "block"
+            self.together = self.output.waits and self.output.codec == 0 and self.output.format == 2 and not (
+                verify or threads > 1)
             self.closed = False
             if pairs:
                 self._write_metadata(pairs)
             if threads > 1:
                 self.background = Background(self.output, threading.Condition(self.lock), threads, verify,
-                                             self.open_keys, self.encoders)
+                                             self.open_keys, self.encoders, self.compressors)
         except BaseException as error:
             self._release()
             if self.fresh:
@@ -153,7 +157,7 @@ cdef class Writer:
             with Reader(self.data_path, max_block_size=self.limit) as reader:
                 pairs = {**reader.metadata, **pairs}
         encoder.fill(pairs)
-        encoder.encode(b"")
+        encoder.encode(b"", self.compressors.take())
         (<Output2>self.output).put_metadata(encoder)
         self.output.acknowledge()
 
@@ -304,18 +308,24 @@ cdef class Writer:
                     raise
                 self.background.add(block, encoder, self.each)
             return 0
+        cdef Compressor compressor = self.compressors.take()
         try:
-            encoder.encode(block)
-            if self.verify:
-                encoder.prove()
+            if not self.together:
+                encoder.encode(block, compressor)
+                if self.verify:
+                    encoder.prove(compressor)
             with self.lock:
                 self.check_open()
                 self.output.check_usable()
-                self.output.put(block, encoder)
+                if self.together:
+                    (<Output2>self.output).put_together(block, encoder, compressor)
+                else:
+                    self.output.put(block, encoder)
                 self.output.acknowledge()
         except BaseException as error:
             raise placed(error, self.data_path, block)
         finally:
+            self.compressors.give(compressor)
             self.release(block, encoder)
         return 0
 
@@ -378,7 +388,7 @@ cdef class Writer:
             encoder = self.encoders.pop()
             encoder.clear()
         except IndexError:
-            encoder = (Encoder1 if self.output.format == 1 else Encoder2)(self.limit, self.output.codec, self.level)
+            encoder = (Encoder1 if self.output.format == 1 else Encoder2)(self.limit, self.output.codec)
         return encoder
 
     # Finishing

@@ -1,0 +1,52 @@
+"""The streams that compress blocks, kept for the next one."""
+
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcmp
+
+from smartpipe._codec cimport SP_NONE, SP_OK
+from smartpipe.container.source cimport SLACK
+
+from smartpipe import errors
+
+
+cdef class Compressor:
+    def __init__(self, uint8_t codec, int level):
+        self.codec = codec
+        if codec != SP_NONE:
+            self.deflater = Deflater(codec, level)
+            self.quick = Deflater(codec, 0) if level < 9 else self.deflater
+
+    cdef int prove(self, const uint8_t *stored, uint64_t size, const uint8_t *raw, uint64_t n, str what) except -1:
+        """Inflate what was compressed; EngineError where that is not what was put in."""
+        cdef size_t used = 0, written = 0
+        cdef int status
+        cdef bint same = False
+        if self.inflater is None:
+            self.inflater = Inflater()
+            self.proof = Buffer()
+        self.proof.reserve(n + SLACK)
+        with nogil:
+            status = self.inflater.inflate(self.codec, stored, size, &used, self.proof.data, n + SLACK, &written)
+            if status == SP_OK and used == size and written == n:
+                same = n == 0 or memcmp(self.proof.data, raw, n) == 0
+        if not same:
+            raise errors.EngineError(f"{what} does not inflate to what it was made of; the block was not written")
+        return 0
+
+
+cdef class Compressors:
+    def __init__(self, uint8_t codec, int level):
+        self.codec = codec
+        self.level = level
+        self.idle = []
+
+    cdef Compressor take(self):
+        """One that nobody uses."""
+        try:
+            return self.idle.pop()
+        except IndexError:
+            return Compressor(self.codec, self.level)
+
+    cdef int give(self, Compressor compressor) except -1:
+        self.idle.append(compressor)
+        return 0
