@@ -12,8 +12,8 @@ from smartpipe.container.compressor cimport Compressor
 
 from smartpipe import errors
 
-# So many bytes of pairs, and so many blocks for each thread, are taken in before a call has to wait; it goes on when half
-# of them are written.
+# So many bytes of pairs, and so many blocks for each thread, are taken in before a call has to wait, until half of them
+# are written.
 cdef uint64_t MOST = 64 << 20
 cdef Py_ssize_t DEEP = 128
 # A thread takes so many bytes of pairs at once, if they lie in small blocks.
