@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from smartpipe.operations.map import map
     from smartpipe.operations.search import grep
     from smartpipe.operations.summary import info
+    from smartpipe.operations.train import train
 
 __version__ = "0.1.0"
 
@@ -64,6 +65,7 @@ _LATER = {
     "map": "operations.map",
     "rebuild_index": "container.recovery.rebuild",
     "recover": "container.recovery.recover",
+    "train": "operations.train",
     "verify": "container.recovery.verify",
 }
 
@@ -112,6 +114,7 @@ __all__ = [
     "open",
     "rebuild_index",
     "recover",
+    "train",
     "verify",
 ]
 

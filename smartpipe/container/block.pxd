@@ -19,6 +19,7 @@ cdef class Block:
     cdef Source source
     cdef uint64_t offset
     cdef sp_record record          # of format 1 only `pairs`
+    cdef const void *dictionary    # NULL for none; the source keeps it
     cdef bint table                # format 2: the head begins with the lengths
     cdef const uint8_t *lead       # the record, as far as it was read
     cdef size_t present            # how far that is

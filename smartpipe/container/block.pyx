@@ -5,7 +5,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
 
 from smartpipe._codec cimport (
-    SP_CODEC, SP_CODECS, SP_OK, directory_decode, head_check, sp_cursor_format1,
+    SP_CODEC, SP_CODECS, SP_DICTIONARY, SP_OK, SP_ZSTD, directory_decode, head_check, sp_cursor_format1,
     sp_cursor_format2, sp_cursor_next, sp_key_position, sp_lead_size,
 )
 from smartpipe.container.source cimport SLACK, Task
@@ -63,9 +63,13 @@ cdef class Block:
         if raw[0] > source.limit:
             raise errors.BlockTooLargeError(f"{raw[0]} bytes, more than max_block_size, {source.limit}",
                                             path=source.path, block=self.key, offset=offset)
-        if record.codec >= SP_CODECS or record.dictionary != 0:
+        if record.kind == SP_DICTIONARY:
+            return 0  # whose number is its own
+        if record.codec >= SP_CODECS or (record.dictionary != 0 and record.codec != SP_ZSTD):
             raise source.failure(SP_CODEC, f"codec {record.codec} with dictionary {record.dictionary}", self.key,
                                  offset)
+        if record.dictionary != 0:
+            self.dictionary = source.dictionary(record.dictionary, self.key, offset)
         return 0
 
     cdef int prepare(self) except -1:
@@ -78,6 +82,7 @@ cdef class Block:
         task.size = self.record.head_stored
         task.raw = self.record.head_raw
         task.codec = self.record.codec
+        task.dictionary = self.dictionary
         task.crc = self.record.head_crc
         task.check = task.exact = True
         task.slack = 0
@@ -140,6 +145,7 @@ cdef class Block:
         task.size = segment.stored
         task.raw = segment.raw
         task.codec = self.record.codec
+        task.dictionary = self.dictionary
         task.crc = segment.crc
         task.check = task.exact = True
         task.slack = 0

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from smartpipe._codec cimport Buffer, Deflater, Inflater, sp_record
+from smartpipe._codec cimport Buffer, Deflater, Dictionary, Inflater, sp_record
 
 
 cdef class Encoder:
@@ -8,6 +8,7 @@ cdef class Encoder:
     cdef uint64_t limit
     cdef uint8_t codec
     cdef int level
+    cdef Dictionary dictionary     # None for none
     cdef Deflater deflater
     cdef readonly uint64_t raw
     cdef readonly uint32_t pairs

@@ -3,11 +3,13 @@ from typing import TypeVar
 
 from typing_extensions import Buffer, disjoint_base
 
+from smartpipe._codec import Dictionary
+
 _Key = TypeVar("_Key", bound=Buffer)
 
 @disjoint_base
 class Encoder:
-    def __init__(self, limit: int, level: int) -> None: ...
+    def __init__(self, limit: int, codec: int, level: int, dictionary: Dictionary | None = None) -> None: ...
     @property
     def raw(self) -> int: ...
     @property

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport UINT32_MAX
+from libc.stdint cimport UINT32_MAX, uint16_t
 from libc.string cimport memcmp, memcpy, memset
 
 from smartpipe._codec cimport (
@@ -24,13 +24,14 @@ cdef uint64_t QUICK = 4096
 
 
 cdef class Encoder:
-    def __init__(self, uint64_t limit, uint8_t codec, int level):
+    def __init__(self, uint64_t limit, uint8_t codec, int level, Dictionary dictionary=None):
         self.limit = limit
         self.codec = codec
         self.level = level
+        self.dictionary = dictionary
         self.out = Buffer()
         if codec != SP_NONE:
-            self.deflater = Deflater(codec, level)
+            self.deflater = Deflater(codec, level, dictionary)
 
     def fill(self, pairs):
         """Take over all pairs of a mapping, or of an iterable of pairs."""
@@ -88,12 +89,14 @@ cdef class Encoder:
         cdef size_t used = 0, written = 0
         cdef int status
         cdef bint same = False
+        cdef const void *dictionary = NULL if self.dictionary is None else self.dictionary.opened
         if self.inflater is None:
             self.inflater = Inflater()
             self.proof = Buffer()
         self.proof.reserve(n + SLACK)
         with nogil:
-            status = self.inflater.inflate(self.codec, stored, size, &used, self.proof.data, n + SLACK, &written)
+            status = self.inflater.inflate(self.codec, dictionary, stored, size, &used, self.proof.data, n + SLACK,
+                                           &written)
             if status == SP_OK and used == size and written == n:
                 same = n == 0 or memcmp(self.proof.data, raw, n) == 0
         if not same:
@@ -145,8 +148,8 @@ cdef class Encoder1(Encoder):
 cdef class Encoder2(Encoder):
     """Format 2: small values with all keys in the head, large ones in segments of their own."""
 
-    def __init__(self, uint64_t limit, uint8_t codec, int level):
-        Encoder.__init__(self, limit, codec, level)
+    def __init__(self, uint64_t limit, uint8_t codec, int level, Dictionary dictionary=None):
+        Encoder.__init__(self, limit, codec, level, dictionary)
         self.key_lengths = Buffer()
         self.value_lengths = Buffer()
         self.keys = Buffer()
@@ -155,7 +158,7 @@ cdef class Encoder2(Encoder):
         self.segments = Buffer()
         self.pointers = Buffer()
         self.large = []
-        self.quick = Deflater(codec, 0) if codec != SP_NONE and level < 9 else self.deflater
+        self.quick = Deflater(codec, 0, dictionary) if codec != SP_NONE and level < 9 else self.deflater
 
     cdef int clear(self) except -1:
         Encoder.clear(self)
@@ -191,6 +194,7 @@ cdef class Encoder2(Encoder):
         memset(record, 0, sizeof(sp_record))
         record.kind = SP_BLOCK
         record.codec = self.codec
+        record.dictionary = 0 if self.dictionary is None else <uint16_t>self.dictionary.number
         record.pairs = self.pairs
         record.larges = <uint32_t>(self.segments.size // sizeof(sp_segment))
         record.key_length = <uint32_t>key_length

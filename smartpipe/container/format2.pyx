@@ -253,6 +253,7 @@ cdef class Format2(Layout):
             task.size = block.record.head_stored
             task.raw = block.record.head_raw
             task.codec = block.record.codec
+            task.dictionary = block.dictionary
             task.crc = block.record.head_crc
             task.slack = SLACK
             task.check = task.exact = True
@@ -289,6 +290,7 @@ cdef class Format2(Layout):
                     task.size = segment.stored
                     task.raw = segment.raw
                     task.codec = block.record.codec
+                    task.dictionary = block.dictionary
                     task.crc = segment.crc
                     task.check = task.exact = True
                     task.slack = 0

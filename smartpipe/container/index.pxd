@@ -37,4 +37,5 @@ cdef class Index:
     cdef int map_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame, bint checked) except -1
     cdef int copy_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame) except -1
     cdef uint64_t listed_end(self, Mapped mapped, uint64_t offset, sp_frame *frame, uint64_t data_size) except? 0
-    cdef Buffer frame_body(self, uint64_t first, uint64_t slot_count, bytes hash_key, uint64_t *key_bytes)
+    cdef Buffer frame_body(self, uint64_t first, uint64_t slot_count, bytes hash_key, list dictionaries,
+                           uint64_t *key_bytes)

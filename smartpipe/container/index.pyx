@@ -8,7 +8,8 @@ from libc.string cimport memcpy, memset
 
 from smartpipe._codec cimport (
     SP_ABSENT, SP_ENTRY, SP_FRAME_HEADER, SP_HASH_KEY, SP_OK, SP_PAGE, SP_SLOT, run_check, run_entry, run_find,
-    run_insert, siphash, sp_entry_decode, sp_entry_encode, sp_frame, sp_frame_body, sp_frame_sums, words,
+    run_insert, siphash, sp_entry_decode, sp_entry_encode, sp_frame, sp_frame_body, sp_frame_sums,
+    sp_store64, words,
 )
 
 from smartpipe import errors
@@ -220,8 +221,10 @@ cdef class Index:
         """Return the key of the hash of an index file that goes on with this index."""
         return self.hash_key[:SP_HASH_KEY]
 
-    cdef Buffer frame_body(self, uint64_t first, uint64_t slot_count, bytes hash_key, uint64_t *key_bytes):
-        """The body of a frame with the entries from number `first` on, and with a table where slot_count is not 0."""
+    cdef Buffer frame_body(self, uint64_t first, uint64_t slot_count, bytes hash_key, list dictionaries,
+                           uint64_t *key_bytes):
+        """The body of a frame with the entries from number `first` on, the offsets of dictionary records, and a table
+        where slot_count is not 0."""
         cdef Buffer body = Buffer(), keys = Buffer()
         cdef uint64_t number, count = self.count - first
         cdef sp_entry entry
@@ -234,11 +237,13 @@ cdef class Index:
             keys.append(run.c.keys + entry.key, entry.key_length)
             entry.key = keys.size - entry.key_length
             sp_entry_encode(&entry, body.extend(SP_ENTRY))
+        for place in dictionaries:
+            sp_store64(body.extend(8), place)
         if slot_count > 0:
             memset(body.extend(SP_SLOT * slot_count), 0, SP_SLOT * slot_count)
             memset(&c, 0, sizeof(c))
             c.entries = body.data
-            c.slots = body.data + SP_ENTRY * count
+            c.slots = body.data + SP_ENTRY * count + 8 * <size_t>len(dictionaries)
             c.slot_count = slot_count
             c.count = count
             c.keys = keys.data

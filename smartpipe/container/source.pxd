@@ -1,4 +1,4 @@
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from smartpipe._codec cimport Buffer, Inflater
 from smartpipe._platform cimport Descriptor
@@ -20,6 +20,7 @@ cdef struct Task:
     size_t slack
     uint32_t crc
     uint8_t codec
+    const void *dictionary  # NULL for none; the source keeps it
     bint check
     bint exact
     int status
@@ -40,6 +41,11 @@ cdef class Source:
     cdef int users
     cdef bint closed
     cdef list inflaters
+    cdef list dictionary_places    # offsets of the dictionary records that were met
+    cdef dict dictionaries         # that were needed, by number
+    cdef int note_dictionary(self, uint64_t offset) except -1
+    cdef const void *dictionary(self, uint16_t number, bytes block, uint64_t offset) except NULL
+    cdef bytes read_dictionary(self, uint64_t offset, uint16_t *number)
     cdef int read_into(self, uint64_t offset, size_t n, uint8_t *to, bytes block) except -1
     cdef size_t read_some(self, uint64_t offset, size_t n, uint8_t *to) except? 0
     cdef object too_large(self, uint64_t stored, bytes block, uint64_t offset)

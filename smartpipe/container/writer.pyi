@@ -8,6 +8,7 @@ from typing_extensions import Buffer, Self, disjoint_base
 from smartpipe.container.durability import Grouped
 from smartpipe.container.headers import CODECS as CODECS
 from smartpipe.container.headers import CODECS_OF_FORMAT1 as CODECS_OF_FORMAT1
+from smartpipe.container.headers import ZSTD as ZSTD
 from smartpipe.container.paths import EXTENSIONS as EXTENSIONS
 from smartpipe.container.paths import Paths
 from smartpipe.container.reader import MAX_BLOCK_SIZE as MAX_BLOCK_SIZE
@@ -29,6 +30,7 @@ class Writer:
         max_block_size: int = ...,
         verify: bool = False,
         metadata: Mapping[_Key, Buffer] | None = None,
+        dictionary: Buffer | None = None,
     ) -> None: ...
     @property
     def path(self) -> str: ...

@@ -7,6 +7,7 @@ import warnings
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 
+from smartpipe._codec cimport Dictionary
 from smartpipe.container.block cimport as_bytes
 from smartpipe.container.encoder cimport Encoder, Encoder1, Encoder2
 from smartpipe.container.output cimport Output, Output2
@@ -16,7 +17,7 @@ from smartpipe import errors
 from smartpipe._codec import require
 from smartpipe.container import opening
 from smartpipe.container.durability import check_durability
-from smartpipe.container.headers import CODECS, CODECS_OF_FORMAT1
+from smartpipe.container.headers import CODECS, CODECS_OF_FORMAT1, ZSTD
 from smartpipe.container.index import DamagedIndex
 from smartpipe.container.paths import EXTENSIONS, missing, paths_of
 from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader, check_limit
@@ -49,6 +50,7 @@ cdef class Writer:
     cdef bint fresh                # no pipe was here before
     cdef uint64_t limit
     cdef int level
+    cdef Dictionary dictionary     # None for none
     cdef bint verify               # inflate each block before it is written
     cdef list encoders             # that are not in use
     cdef set open_keys             # of blocks that are being put together
@@ -60,7 +62,7 @@ cdef class Writer:
         self.closed = True
 
     def __init__(self, path, mode, *, format=None, compress=None, int level=6, durability="close",
-                 max_block_size=MAX_BLOCK_SIZE, bint verify=False, metadata=None):
+                 max_block_size=MAX_BLOCK_SIZE, bint verify=False, metadata=None, dictionary=None):
         self.lock = threading.RLock()
         self.encoders = []
         self.guards = []
@@ -88,6 +90,7 @@ cdef class Writer:
             self._open_files(mode, asked, bool(pairs))
             self.output.keep(durability, self.replacing)
             self.level = level
+            self._take_dictionary(dictionary)
             self.closed = False
             if pairs:
                 self._write_metadata(pairs)
@@ -135,6 +138,19 @@ cdef class Writer:
             # Somebody else created it since.
             raise errors.PipeExistsError(f"there is a pipe already: {error.filename}", path=self.path) from error
         self.fresh = True
+
+    def _take_dictionary(self, dictionary):
+        """Compress with the pipe's own dictionary, or with another, which is written first."""
+        if self.output.format == 2:
+            self.dictionary = (<Output2>self.output).dictionary
+        if dictionary is None:
+            return
+        content = as_bytes(dictionary, "the dictionary")
+        if self.output.codec != ZSTD:
+            raise ValueError(f"a dictionary is for the codec zstd, and the pipe has {self.codec}")
+        if self.dictionary is None or self.dictionary.content != content:
+            (<Output2>self.output).put_dictionary(content)
+            self.dictionary = (<Output2>self.output).dictionary
 
     def _write_metadata(self, pairs):
         cdef Encoder encoder = self.encoder()
@@ -253,7 +269,10 @@ cdef class Writer:
             encoder = self.encoders.pop()
             encoder.clear()
         except IndexError:
-            encoder = (Encoder1 if self.output.format == 1 else Encoder2)(self.limit, self.output.codec, self.level)
+            if self.output.format == 1:
+                encoder = Encoder1(self.limit, self.output.codec, self.level)
+            else:
+                encoder = Encoder2(self.limit, self.output.codec, self.level, self.dictionary)
         return encoder
 
     # Finishing
