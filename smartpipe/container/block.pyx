@@ -82,7 +82,7 @@ cdef class Block:
         task.size = self.record.head_stored
         task.raw = self.record.head_raw
         task.codec = self.record.codec
-        task.dictionary = self.dictionary
+        task.dictionary = NULL if self.dictionary is None else self.dictionary.opened
         task.crc = self.record.head_crc
         task.check = task.exact = True
         task.slack = 0
@@ -145,7 +145,7 @@ cdef class Block:
         task.size = segment.stored
         task.raw = segment.raw
         task.codec = self.record.codec
-        task.dictionary = self.dictionary
+        task.dictionary = NULL if self.dictionary is None else self.dictionary.opened
         task.crc = segment.crc
         task.check = task.exact = True
         task.slack = 0

@@ -351,6 +351,7 @@ def append2(paths: Paths, source: Source, file: Descriptor, found: Found) -> tup
     output = Output2(source.path, paths.index, file, index_file, found.id, found.codec, frames.index, frames.tally)
     if found.codec == ZSTD:
         output.dictionary = source.last_dictionary()
+        output.numbered = source.highest
     if frames.complaint is None and frames.whole:
         output.go_on(frames.size, frames.count, frames.loose, flushed, flushed_to, frames.closed)
     else:

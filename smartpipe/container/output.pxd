@@ -41,6 +41,7 @@ cdef class Output1(Output):
 
 cdef class Output2(Output):
     cdef readonly Tally tally
+    cdef public uint64_t numbered  # dictionaries that the pipe has or had
     cdef public Dictionary dictionary  # what is written is compressed with; None for none
     cdef readonly uint64_t id
     cdef bytes hash_key            # of the index file

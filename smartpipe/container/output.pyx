@@ -12,6 +12,7 @@ from smartpipe._codec cimport (
     SP_NONE, SP_ZLIB,
     Buffer, file_encode, record_encode, sp_entry, sp_entry1_offsets, sp_file, sp_lead_size, sp_record, sp_store32,
 )
+from smartpipe.container.source cimport MOST_DICTIONARY
 from smartpipe.container.frames cimport frame_bytes, header_bytes
 
 from smartpipe import errors
@@ -321,7 +322,10 @@ cdef class Output2(Output):
     def put_dictionary(self, bytes content):
         """Write a dictionary, twice, so that damage of one copy loses no block, and compress with it from now on."""
         cdef Encoder2 encoder = Encoder2(UINT32_MAX, SP_NONE, 1)
-        cdef Dictionary dictionary = Dictionary(1 if self.dictionary is None else self.dictionary.number + 1, content)
+        # Never the number of one that was lost: its blocks would be inflated to something else.
+        cdef Dictionary dictionary = Dictionary(self.numbered + 1, content)
+        if len(content) > MOST_DICTIONARY:
+            raise ValueError(f"the dictionary has {len(content)} bytes, more than {MOST_DICTIONARY}")
         if dictionary.number > 0xffff:
             raise ValueError("the pipe has 65,535 dictionaries, and no room for more")
         encoder.add(b"", content)
@@ -331,6 +335,7 @@ cdef class Output2(Output):
         for _ in range(2):
             self.put_record(b"", encoder)
         self.dictionary = dictionary
+        self.numbered = dictionary.number
 
     cdef int put_record(self, bytes key, Encoder2 encoder) except -1:
         cdef sp_record *record = &encoder.record

@@ -103,6 +103,7 @@ cdef class Scan(Walk):
 
     cdef bint take(self, sp_record *record, uint64_t offset) except -1:
         """Whether a record with a good header is good, as far as this scan looks."""
+        self.source.note_number(record.dictionary)
         if record.kind == SP_DICTIONARY:
             self.source.note_dictionary(offset)
         elif record.kind not in (SP_BLOCK, SP_METADATA) and record.kind < SP_KIND_OPTIONAL:

@@ -6,7 +6,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport INT64_MAX
 
 from smartpipe._codec cimport (
-    SP_CHECKSUM, SP_CODEC, SP_DICTIONARY, SP_FLAGS, SP_KIND, SP_MEMORY, SP_NO_LZ4, SP_NONE, SP_NO_ZSTD, SP_OK,
+    SP_CHECKSUM, SP_CODEC, SP_DICTIONARY, SP_DIRECTORY_ENTRY, SP_FLAGS, SP_KIND, SP_MEMORY, SP_NO_LZ4, SP_NONE, SP_NO_ZSTD, SP_OK,
     SP_PAIR_LENGTHS, SP_RECORD_HEADER, SP_RESERVED, SP_SIZES, SP_TRAILING, SP_TRUNCATED, Dictionary, crc32,
     directory_decode, record_decode, sp_lead_size, sp_load32, sp_record, sp_segment, words,
 )
@@ -18,6 +18,9 @@ from smartpipe._platform import holder
 
 # What headers, directories and streams that did not shrink may take besides the raw bytes of a block, and a 64th of it.
 cdef uint64_t MARGIN = 64 << 10
+
+# So many are kept ready; a pipe has one, or few.
+cdef Py_ssize_t MOST_DICTIONARIES = 16
 
 
 cdef bint is_too_large(uint64_t n, uint64_t limit) noexcept:
@@ -34,7 +37,9 @@ cdef class Source:
         self.id = id
         self.limit = limit
         self.inflaters = []
-        self.dictionary_places = []
+        self.met = set()
+        self.unread = []
+        self.good = {}
         self.dictionaries = {}
 
     def close(self):
@@ -137,40 +142,54 @@ cdef class Source:
         return 0
 
     cdef int note_dictionary(self, uint64_t offset) except -1:
-        if offset not in self.dictionary_places:
-            self.dictionary_places.append(offset)
+        if offset not in self.met:
+            self.met.add(offset)
+            self.unread.append(offset)
+            # Of each there are two copies; also of one that does not tell its number any more.
+            self.highest = max(self.highest, <uint64_t>(len(self.met) + 1) // 2)
         return 0
 
-    cdef const void *dictionary(self, uint16_t number, bytes block, uint64_t offset) except NULL:
+    cdef int note_number(self, uint16_t number) noexcept:
+        self.highest = max(self.highest, <uint64_t>number)
+        return 0
+
+    cdef Dictionary dictionary(self, uint16_t number, bytes block, uint64_t offset):
         """What the record of a block at an offset was compressed with, from the first copy that is good."""
         cdef Dictionary dictionary = self.dictionaries.get(number)
         cdef uint16_t found = 0
+        if dictionary is not None:
+            return dictionary
+        self.read_dictionaries()
+        place = self.good.get(number)
+        content = None if place is None else self.read_dictionary(place, &found)
+        if content is not None:
+            try:
+                dictionary = Dictionary(number, content)
+            except ValueError:
+                pass  # of zstd's own format, and not right
         if dictionary is None:
-            for place in self.dictionary_places:
-                content = self.read_dictionary(place, &found)
-                if content is not None and found == number:
-                    try:
-                        dictionary = Dictionary(number, content)
-                    except ValueError:
-                        continue
-                    self.dictionaries[number] = dictionary
-                    break
-            else:
-                raise errors.CorruptError(f"dictionary {number}, which it was compressed with, is missing or damaged",
-                                          path=self.path, block=block, offset=offset)
-        return dictionary.opened
+            raise errors.CorruptError(f"dictionary {number}, which it was compressed with, is missing or damaged",
+                                      path=self.path, block=block, offset=offset)
+        if len(self.dictionaries) >= MOST_DICTIONARIES:
+            self.dictionaries.clear()
+        self.dictionaries[number] = dictionary
+        return dictionary
+
+    cdef int read_dictionaries(self) except -1:
+        """See which of the records that were met since are good; each is read once for that."""
+        cdef uint16_t number = 0
+        for place in sorted(self.unread):
+            if self.read_dictionary(place, &number) is not None:
+                self.good.setdefault(<int>number, place)
+        self.unread.clear()
+        return 0
 
     def last_dictionary(self):
         """Return the dictionary with the highest number, None where there is none that is good."""
-        cdef uint16_t number = 0
-        found = {}
-        for place in self.dictionary_places:
-            content = self.read_dictionary(place, &number)
-            if content is not None:
-                found.setdefault(<int>number, content)
-        if not found:
+        self.read_dictionaries()
+        if not self.good:
             return None
-        return Dictionary(max(found), found[max(found)])
+        return self.dictionary(max(self.good), None, self.good[max(self.good)])
 
     def dictionary_at(self, uint64_t offset):
         """Return the dictionary in the record at an offset; None where there is none that is good."""
@@ -186,9 +205,10 @@ cdef class Source:
         cdef const uint8_t *p
         if record_decode(data, len(data), self.id, offset, &record) != SP_OK or record.kind != SP_DICTIONARY:
             return None
+        self.note_number(record.dictionary)
         if record.pairs != 1 or record.key_length > 0 or record.codec != SP_NONE:
             return None
-        if is_too_large(record.size, self.limit):
+        if record.size > MOST_DICTIONARY + SP_RECORD_HEADER + SP_DIRECTORY_ENTRY + SP_PAIR_LENGTHS:
             return None
         data = self.read(offset, record.size)
         if <uint64_t>len(data) < record.size:

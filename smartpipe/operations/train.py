@@ -13,6 +13,7 @@ from smartpipe._codec import require
 from smartpipe.container.headers import ZSTD
 
 LARGE = 4096
+MOST = 1 << 20
 ENOUGH = 100  # times the size of the dictionary: more samples make it no better
 LONGEST = 128 << 10  # of a sample: zstd looks at no more
 
@@ -36,8 +37,8 @@ def train(
     >>> with smartpipe.open("smaller", "w", compress="zstd", dictionary=dictionary) as pipe:
     ...     pipe.write(b"1", {b"result": b'{"title": "page 1", "words": 7}'})
     """
-    if size < 256:
-        raise ValueError(f"size is {size}, not at least 256")
+    if not 256 <= size <= MOST:
+        raise ValueError(f"size is {size}, not from 256 to {MOST}")
     require(ZSTD)
     wanted = None if select is None else set(select)
     samples: list[bytes] = []

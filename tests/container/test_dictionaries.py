@@ -180,11 +180,28 @@ def test_without_its_dictionary_a_block_is_damaged_and_says_so(dictionary: bytes
         3,
         [None, None, *(key for key, _ in RECORDS[3:6])],
     )
-    # With what was not lost the pipe is whole again, under a new number.
+
+
+@pytest.mark.parametrize("what", ["content", "header", "header and index"])
+def test_a_number_is_never_used_again(what: str, dictionary: bytes, prefix: str) -> None:
+    write(prefix, RECORDS[3:6], dictionary)
+    if what == "content":
+        damage(prefix, 0, 1)
+    else:
+        data = bytearray(Path(prefix + ".datz").read_bytes())
+        for copy in copies(prefix):
+            data[copy.offset + 20] ^= 0x55
+        Path(prefix + ".datz").write_bytes(data)
+    if what == "header and index":
+        index(prefix).unlink()
     with warned():
-        write(prefix, RECORDS[6:8], dictionary, "a")
-    with smartpipe.open(prefix) as pipe:
+        write(prefix, RECORDS[6:8], b"another dictionary " + dictionary, "a")
+    assert records(prefix)[-1].dictionary == 2
+    with warned(), smartpipe.open(prefix) as pipe:
         assert list(pipe[RECORDS[6][0]]) == RECORDS[6][1]
+        for key, _ in RECORDS[3:6]:
+            with pytest.raises(smartpipe.CorruptError, match="dictionary 1, which it was compressed with"):
+                pipe[key]
 
 
 def test_pipes_of_others_are_read(prefix: str) -> None:
@@ -239,10 +256,33 @@ with smartpipe.open(sys.argv[1]) as old, smartpipe.open(
     assert os.path.getsize(prefix + ".datz") == os.path.getsize(prefix + "-there.datz")
 
 
+def test_the_largest_dictionary(prefix: str) -> None:
+    content = Random(5).randbytes(2**20)
+    blocks = [(b"%d" % number, [(b"k", content[number * 50_000 :][:40_000])]) for number in range(20)]
+    write(prefix, blocks, content)
+    assert read(prefix) == blocks
+    assert os.path.getsize(prefix + ".datz") < 2 * len(content) + 10_000
+
+
+def test_many_dictionaries(prefix: str) -> None:
+    made = [b"dictionary %d: " % number + Random(number).randbytes(200) for number in range(40)]
+    blocks = [(b"%d" % number, [(b"k", content[20:] * 2)]) for number, content in enumerate(made)]
+    for content, block in zip(made, blocks, strict=True):
+        write(prefix, [block], content, "a" if content is not made[0] else "w")
+    assert {copy.dictionary for copy in copies(prefix)} == set(range(1, 41))
+    for _ in range(2):
+        assert read(prefix) == blocks
+    with smartpipe.open(prefix) as pipe:
+        assert [list(pipe[key]) for key, _ in reversed(blocks)] == [pairs for _, pairs in reversed(blocks)]
+    assert smartpipe.verify(prefix).ok
+
+
 def test_what_is_no_dictionary_or_no_place_for_one(dictionary: bytes, prefix: str) -> None:
     for wrong in (b"", b"\x37\xa4\x30\xec and nothing of what has to follow"):
         with pytest.raises(ValueError, match="not a dictionary of zstd"):
             write(prefix, [], wrong)
+    with pytest.raises(ValueError, match="1048577 bytes, more than 1048576"):
+        write(prefix, [], bytes(2**20 + 1))
     for options in ({}, {"compress": True}, {"compress": "lz4"}, {"compress": True, "format": 1}):
         with pytest.raises(ValueError, match="a dictionary is for the codec zstd"):
             smartpipe.open(prefix, "w", dictionary=dictionary, **options)  # type: ignore[call-overload]
@@ -257,8 +297,9 @@ def test_too_little_to_train_from(prefix: str) -> None:
     write(prefix, RECORDS[:2], None)
     with pytest.raises(ValueError, match="too little to train"):
         smartpipe.train(prefix)
-    with pytest.raises(ValueError, match="not at least 256"):
-        smartpipe.train(prefix, size=100)
+    for size in (100, (1 << 20) + 1):
+        with pytest.raises(ValueError, match="not from 256 to 1048576"):
+            smartpipe.train(prefix, size=size)
     with pytest.raises(smartpipe.PipeNotFoundError):
         smartpipe.train(prefix + "-absent")
 
