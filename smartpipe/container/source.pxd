@@ -43,9 +43,9 @@ cdef class Source:
     cdef int users
     cdef bint closed
     cdef list inflaters
-    cdef readonly uint64_t highest # number of a dictionary that any record names
+    cdef readonly uint64_t highest  # number of a dictionary that any record names
     cdef set met                   # offsets of all dictionary records
-    cdef list unread               # those that were not looked at
+    cdef dict unread               # those that were not looked at
     cdef dict good                 # offset of the first good copy of each dictionary, by number
     cdef dict dictionaries         # that were needed, by number
     cdef int note_dictionary(self, uint64_t offset) except -1

@@ -6,8 +6,8 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport INT64_MAX
 
 from smartpipe._codec cimport (
-    SP_CHECKSUM, SP_CODEC, SP_DICTIONARY, SP_DIRECTORY_ENTRY, SP_FLAGS, SP_KIND, SP_MEMORY, SP_NO_LZ4, SP_NONE, SP_NO_ZSTD, SP_OK,
-    SP_PAIR_LENGTHS, SP_RECORD_HEADER, SP_RESERVED, SP_SIZES, SP_TRAILING, SP_TRUNCATED, Dictionary, crc32,
+    SP_CHECKSUM, SP_CODEC, SP_DICTIONARY, SP_DIRECTORY_ENTRY, SP_FLAGS, SP_KIND, SP_MEMORY, SP_NO_LZ4, SP_NO_ZSTD,
+    SP_NONE, SP_OK, SP_PAIR_LENGTHS, SP_RECORD_HEADER, SP_RESERVED, SP_SIZES, SP_TRAILING, SP_TRUNCATED, Dictionary, crc32,
     directory_decode, record_decode, sp_lead_size, sp_load32, sp_record, sp_segment, words,
 )
 from smartpipe._platform cimport int64_t, read_at
@@ -38,7 +38,7 @@ cdef class Source:
         self.limit = limit
         self.inflaters = []
         self.met = set()
-        self.unread = []
+        self.unread = {}
         self.good = {}
         self.dictionaries = {}
 
@@ -144,7 +144,7 @@ cdef class Source:
     cdef int note_dictionary(self, uint64_t offset) except -1:
         if offset not in self.met:
             self.met.add(offset)
-            self.unread.append(offset)
+            self.unread[offset] = None
             # Of each there are two copies; also of one that does not tell its number any more.
             self.highest = max(self.highest, <uint64_t>(len(self.met) + 1) // 2)
         return 0
@@ -181,7 +181,8 @@ cdef class Source:
         for place in sorted(self.unread):
             if self.read_dictionary(place, &number) is not None:
                 self.good.setdefault(<int>number, place)
-        self.unread.clear()
+            # Not before: another thread that needs one looks for it among these too.
+            self.unread.pop(place, None)
         return 0
 
     def last_dictionary(self):
