@@ -6,9 +6,9 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport INT64_MAX
 
 from smartpipe._codec cimport (
-    SP_CHECKSUM, SP_CODEC, SP_DICTIONARY, SP_DIRECTORY_ENTRY, SP_FLAGS, SP_KIND, SP_MEMORY, SP_NO_LZ4, SP_NO_ZSTD,
-    SP_NONE, SP_OK, SP_PAIR_LENGTHS, SP_RECORD_HEADER, SP_RESERVED, SP_SIZES, SP_TRAILING, SP_TRUNCATED, Dictionary, crc32,
-    directory_decode, record_decode, sp_lead_size, sp_load32, sp_record, sp_segment, words,
+    SP_CHECKSUM, SP_CODEC, SP_DICTIONARY, SP_DIRECTORY_ENTRY, SP_FLAGS, SP_KIND, SP_MEMORY, SP_NONE, SP_NO_LZ4,
+    SP_NO_ZSTD, SP_OK, SP_PAIR_LENGTHS, SP_RECORD_HEADER, SP_RESERVED, SP_SIZES, SP_TRAILING, SP_TRUNCATED, Dictionary,
+    crc32, directory_decode, record_decode, sp_lead_size, sp_load32, sp_record, sp_segment, words,
 )
 from smartpipe._platform cimport int64_t, read_at
 
