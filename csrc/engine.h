@@ -28,6 +28,14 @@ typedef struct sp_engine {
      * `room`), SP_TRUNCATED (n bytes are not all of it), SP_STREAM, SP_MEMORY. */
     int (*inflate)(void *stream, const uint8_t *in, size_t n, size_t *used, uint8_t *out, size_t room, size_t *written);
 
+    /* With a dictionary of n bytes; NULL in engines that have none. What `dictionary_open` gives is for inflating, and may
+     * be used by any number of threads; NULL: out of memory, or the bytes are no dictionary. */
+    void *(*deflate_open_with)(const void *library, int level, const uint8_t *p, size_t n);
+    void *(*dictionary_open)(const void *library, const uint8_t *p, size_t n);
+    void (*dictionary_close)(const void *library, void *dictionary);
+    int (*inflate_with)(void *stream, const void *dictionary, const uint8_t *in, size_t n, size_t *used, uint8_t *out,
+                        size_t room, size_t *written);
+
     const void *library;
 } sp_engine;
 

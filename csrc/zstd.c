@@ -79,7 +79,7 @@ static void *stream_new(const sp_zstd *library, void *context) {
     return s;
 }
 
-static void *deflate_open(const void *p, int level) {
+static void *deflate_open_with(const void *p, int level, const uint8_t *dictionary, size_t n) {
     const sp_zstd *library = p;
     void *context = library->createCCtx();
     if (context == NULL)
@@ -87,11 +87,16 @@ static void *deflate_open(const void *p, int level) {
     int failed = library->isError(library->CCtx_setParameter(context, LEVEL, level)) != 0 ||
                  library->isError(library->CCtx_setParameter(context, CONTENT_SIZE, 1)) != 0 ||
                  library->isError(library->CCtx_setParameter(context, CHECKSUM, 0)) != 0 ||
-                 library->isError(library->CCtx_setParameter(context, DICTIONARY_ID, 0)) != 0;
+                 library->isError(library->CCtx_setParameter(context, DICTIONARY_ID, 0)) != 0 ||
+                 (n > 0 && library->isError(library->CCtx_loadDictionary(context, dictionary, n)) != 0);
     stream *s = failed ? NULL : stream_new(library, context);
     if (s == NULL)
         library->freeCCtx(context);
     return s;
+}
+
+static void *deflate_open(const void *p, int level) {
+    return deflate_open_with(p, level, NULL, 0);
 }
 
 static void deflate_close(void *p) {
@@ -124,8 +129,18 @@ static void inflate_close(void *p) {
     free(s);
 }
 
-static int inflate_all(void *p, const uint8_t *in, size_t n, size_t *used, uint8_t *out, size_t room,
-                       size_t *written) {
+static void *dictionary_open(const void *p, const uint8_t *dictionary, size_t n) {
+    const sp_zstd *library = p;
+    return library->createDDict(dictionary, n);
+}
+
+static void dictionary_close(const void *p, void *dictionary) {
+    const sp_zstd *library = p;
+    library->freeDDict(dictionary);
+}
+
+static int inflate_with(void *p, const void *dictionary, const uint8_t *in, size_t n, size_t *used, uint8_t *out,
+                        size_t room, size_t *written) {
     stream *s = p;
     uint64_t content = 0;
     int status = sp_zstd_frame(in, n, used, &content);
@@ -134,11 +149,18 @@ static int inflate_all(void *p, const uint8_t *in, size_t n, size_t *used, uint8
     if (content > room)
         return SP_FULL;
     /* The library would read all frames that there are. */
-    size_t size = s->library->decompressDCtx(s->context, out, room, in, *used);
+    size_t size = dictionary == NULL
+                      ? s->library->decompressDCtx(s->context, out, room, in, *used)
+                      : s->library->decompress_usingDDict(s->context, out, room, in, *used, dictionary);
     if (s->library->isError(size))
         return s->library->getErrorCode(size) == ERROR_MEMORY ? SP_MEMORY : SP_STREAM;
     *written = size;
     return SP_OK;
+}
+
+static int inflate_all(void *p, const uint8_t *in, size_t n, size_t *used, uint8_t *out, size_t room,
+                       size_t *written) {
+    return inflate_with(p, NULL, in, n, used, out, room, written);
 }
 
 int sp_zstd_engine(const sp_zstd *library, sp_engine *engine) {
@@ -155,6 +177,10 @@ int sp_zstd_engine(const sp_zstd *library, sp_engine *engine) {
     engine->inflate_close = inflate_close;
     engine->deflate = deflate_all;
     engine->inflate = inflate_all;
+    engine->deflate_open_with = deflate_open_with;
+    engine->dictionary_open = dictionary_open;
+    engine->dictionary_close = dictionary_close;
+    engine->inflate_with = inflate_with;
     engine->library = library;
 
     int status = SP_CODEC;

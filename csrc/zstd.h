@@ -19,6 +19,11 @@ typedef struct sp_zstd {
     void *(*createDCtx)(void);
     size_t (*freeDCtx)(void *context);
     size_t (*decompressDCtx)(void *context, void *out, size_t room, const void *in, size_t n);
+    size_t (*CCtx_loadDictionary)(void *context, const void *dictionary, size_t n);
+    void *(*createDDict)(const void *dictionary, size_t n);
+    size_t (*freeDDict)(void *dictionary);
+    size_t (*decompress_usingDDict)(void *context, void *out, size_t room, const void *in, size_t n,
+                                    const void *dictionary);
 } sp_zstd;
 
 /* The frame at the start of n bytes, by its headers alone: SP_OK with the bytes it takes and the size of its content,

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from smartpipe.operations.map import map
     from smartpipe.operations.search import grep
     from smartpipe.operations.summary import info
+    from smartpipe.operations.train import train
 
 __version__ = "0.1.0"
 
@@ -66,6 +67,7 @@ _LATER = {
     "map": "operations.map",
     "rebuild_index": "container.recovery.rebuild",
     "recover": "container.recovery.recover",
+    "train": "operations.train",
     "verify": "container.recovery.verify",
 }
 
@@ -116,6 +118,7 @@ __all__ = [
     "open",
     "rebuild_index",
     "recover",
+    "train",
     "verify",
 ]
 

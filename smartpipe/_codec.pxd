@@ -24,6 +24,11 @@ cdef extern from "engine.h":
                        size_t *written) noexcept nogil
         int (*inflate)(void *stream, const uint8_t *p, size_t n, size_t *used, uint8_t *out, size_t room,
                        size_t *written) noexcept nogil
+        void *(*deflate_open_with)(const void *library, int level, const uint8_t *p, size_t n) noexcept nogil
+        void *(*dictionary_open)(const void *library, const uint8_t *p, size_t n) noexcept nogil
+        void (*dictionary_close)(const void *library, void *dictionary) noexcept nogil
+        int (*inflate_with)(void *stream, const void *dictionary, const uint8_t *p, size_t n, size_t *used,
+                            uint8_t *out, size_t room, size_t *written) noexcept nogil
         const void *library
 
 cdef extern from "bytes.h":
@@ -89,7 +94,7 @@ cdef extern from "rows.h":
     const uint8_t *sp_string_at(const sp_strings *strings, uint64_t row, uint64_t *length) nogil
 
 cdef extern from "record.h":
-    int SP_FILE_HEADER, SP_RECORD_HEADER, SP_DIRECTORY_ENTRY, SP_BLOCK, SP_METADATA, SP_KIND_OPTIONAL
+    int SP_FILE_HEADER, SP_RECORD_HEADER, SP_DIRECTORY_ENTRY, SP_BLOCK, SP_METADATA, SP_DICTIONARY, SP_KIND_OPTIONAL
     int SP_NONE, SP_ZLIB, SP_ZSTD, SP_LZ4
     enum:
         SP_CODECS
@@ -146,6 +151,14 @@ cdef class Buffer:
     cdef int append(self, const void *p, size_t n) except -1
 
 
+cdef class Dictionary:
+    """A dictionary of zstd, and its number in a pipe."""
+    cdef readonly bytes content
+    cdef readonly int number
+    cdef const sp_engine *engine
+    cdef void *opened              # for inflating; may be used by many threads at the same time
+
+
 cdef class Deflater:
     """A stream that compresses with a codec at one level, or at 0 what is small; used by one thread at a time."""
     cdef const sp_engine *engine
@@ -159,8 +172,8 @@ cdef class Inflater:
     cdef const sp_engine *engines[SP_CODECS]
     cdef void *streams[SP_CODECS]
     cdef int open(self, uint8_t codec) noexcept with gil
-    cdef int inflate(self, uint8_t codec, const uint8_t *p, size_t n, size_t *used, uint8_t *out, size_t room,
-                     size_t *written) noexcept nogil
+    cdef int inflate(self, uint8_t codec, const void *dictionary, const uint8_t *p, size_t n, size_t *used,
+                     uint8_t *out, size_t room, size_t *written) noexcept nogil
 
 
 cdef str words(int status)

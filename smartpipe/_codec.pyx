@@ -142,7 +142,7 @@ cdef dict LEVELS = {
         ((LIBDEFLATE, 6), (ZLIBNG, 6)),
         ((LIBDEFLATE, 7), (ZLIBNG, 7)),
         ((LIBDEFLATE, 8), (ZLIBNG, 7)),  # what zlib-ng calls 8 is slower than its 9, and not smaller
-        ((LIBDEFLATE, 10), (ZLIBNG, 9)),
+        ((LIBDEFLATE, 12), (ZLIBNG, 9)),
     ),
     SP_ZSTD: tuple(((ZSTD, level),) for level in (1, 1, 1, 3, 3, 5, 6, 8, 12, 19)),
     SP_LZ4: tuple(((LZ4, level),) for level in (-1, -4, -2, -1, 2, 3, 4, 6, 9, 12)),
@@ -217,14 +217,37 @@ cdef int zlib_inflate(void *stream, const uint8_t *p, size_t n, size_t *used, ui
     return put(result, out, room, written)
 
 
-cdef void *zstd_deflate_open(const void *library, int level) noexcept with gil:
+cdef void *zstd_deflate_open_with(const void *library, int level, const uint8_t *p, size_t n) noexcept with gil:
     try:
         parameter = ZSTD_API.CompressionParameter
         return kept(ZSTD_API.ZstdCompressor(options={
             parameter.compression_level: level, parameter.content_size_flag: 1, parameter.checksum_flag: 0,
-            parameter.dict_id_flag: 0}))
-    except MemoryError:
+            parameter.dict_id_flag: 0}, zstd_dict=None if n == 0 else zstd_dictionary(p, n)))
+    except (MemoryError, ValueError, ZSTD_API.ZstdError):
         return NULL
+
+
+cdef object zstd_dictionary(const uint8_t *p, size_t n):
+    cdef bytes content = p[:n]
+    # Without the magic of a dictionary any bytes are one.
+    return ZSTD_API.ZstdDict(content, is_raw=not content.startswith(b"\x37\xa4\x30\xec"))
+
+
+cdef void *zstd_deflate_open(const void *library, int level) noexcept with gil:
+    return zstd_deflate_open_with(library, level, NULL, 0)
+
+
+cdef void *zstd_dictionary_open(const void *library, const uint8_t *p, size_t n) noexcept with gil:
+    try:
+        dictionary = zstd_dictionary(p, n)
+        ZSTD_API.ZstdDecompressor(dictionary)
+        return kept(dictionary)
+    except (MemoryError, ValueError, ZSTD_API.ZstdError):
+        return NULL
+
+
+cdef void zstd_dictionary_close(const void *library, void *dictionary) noexcept with gil:
+    Py_DECREF(<object>dictionary)
 
 
 cdef int zstd_deflate(void *stream, const uint8_t *p, size_t n, uint8_t *out, size_t room,
@@ -238,6 +261,11 @@ cdef int zstd_deflate(void *stream, const uint8_t *p, size_t n, uint8_t *out, si
 
 cdef int zstd_inflate(void *stream, const uint8_t *p, size_t n, size_t *used, uint8_t *out, size_t room,
                       size_t *written) noexcept with gil:
+    return zstd_inflate_with(stream, NULL, p, n, used, out, room, written)
+
+
+cdef int zstd_inflate_with(void *stream, const void *dictionary, const uint8_t *p, size_t n, size_t *used,
+                           uint8_t *out, size_t room, size_t *written) noexcept with gil:
     cdef uint64_t content = 0
     cdef int status = sp_zstd_frame(p, n, used, &content)
     if status != SP_OK:
@@ -245,7 +273,7 @@ cdef int zstd_inflate(void *stream, const uint8_t *p, size_t n, size_t *used, ui
     if content > room:
         return SP_FULL
     try:
-        inflate = ZSTD_API.ZstdDecompressor()
+        inflate = ZSTD_API.ZstdDecompressor(None if dictionary == NULL else <object>dictionary)
         result = inflate.decompress(view(p, used[0]), content + 1)
     except MemoryError:
         return SP_MEMORY
@@ -294,6 +322,10 @@ cdef void use_python(int library, sp_engine *engine) noexcept:
     elif library == ZSTD:
         engine.deflate = zstd_deflate
         engine.inflate = zstd_inflate
+        engine.deflate_open_with = zstd_deflate_open_with
+        engine.dictionary_open = zstd_dictionary_open
+        engine.dictionary_close = zstd_dictionary_close
+        engine.inflate_with = zstd_inflate_with
     else:
         engine.deflate = lz4_deflate
         engine.inflate = lz4_inflate
@@ -454,14 +486,37 @@ cdef class Buffer:
         return 0
 
 
+cdef class Dictionary:
+    def __cinit__(self, int number, bytes content):
+        self.number = number
+        self.content = content
+        self.engine = engine_of(ZSTD)
+        if self.engine == NULL:
+            raise errors.EngineError(words(SP_NO_ZSTD))
+        if content:
+            self.opened = self.engine.dictionary_open(self.engine.library,
+                                                      <const uint8_t *>PyBytes_AS_STRING(content), len(content))
+        if self.opened == NULL:
+            raise ValueError(f"these {len(content)} bytes are not a dictionary of zstd")
+
+    def __dealloc__(self):
+        if self.opened != NULL:
+            self.engine.dictionary_close(self.engine.library, self.opened)
+
+
 cdef class Deflater:
-    def __cinit__(self, int codec, int level):
+    def __cinit__(self, int codec, int level, Dictionary dictionary=None):
         choices = dict(LEVELS[codec][level])
         cdef int library = first_of(choices)
         if library == LIBRARIES:
             raise errors.EngineError(words(NO_ENGINE[codec]))
         self.engine = engine_of(library)
-        self.stream = self.engine.deflate_open(self.engine.library, choices[library])
+        if dictionary is None:
+            self.stream = self.engine.deflate_open(self.engine.library, choices[library])
+        else:
+            self.stream = self.engine.deflate_open_with(self.engine.library, choices[library],
+                                                        <const uint8_t *>PyBytes_AS_STRING(dictionary.content),
+                                                        len(dictionary.content))
         if self.stream == NULL:
             raise MemoryError
 
@@ -495,8 +550,8 @@ cdef class Inflater:
         self.streams[codec] = self.engines[codec].inflate_open(self.engines[codec].library)
         return SP_OK if self.streams[codec] != NULL else SP_MEMORY
 
-    cdef int inflate(self, uint8_t codec, const uint8_t *p, size_t n, size_t *used, uint8_t *out, size_t room,
-                     size_t *written) noexcept nogil:
+    cdef int inflate(self, uint8_t codec, const void *dictionary, const uint8_t *p, size_t n, size_t *used,
+                     uint8_t *out, size_t room, size_t *written) noexcept nogil:
         cdef int status
         if codec >= SP_CODECS:
             return SP_CODEC
@@ -504,6 +559,8 @@ cdef class Inflater:
             status = self.open(codec)
             if status != SP_OK:
                 return status
+        if dictionary != NULL:
+            return self.engines[codec].inflate_with(self.streams[codec], dictionary, p, n, used, out, room, written)
         return self.engines[codec].inflate(self.streams[codec], p, n, used, out, room, written)
 
 

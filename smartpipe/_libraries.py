@@ -72,6 +72,10 @@ LIBRARIES = {
             "createDCtx",
             "freeDCtx",
             "decompressDCtx",
+            "CCtx_loadDictionary",
+            "createDDict",
+            "freeDDict",
+            "decompress_usingDDict",
         ),
     ),
     "lz4": Library(

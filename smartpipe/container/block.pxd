@@ -1,6 +1,6 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from smartpipe._codec cimport Buffer, sp_cursor, sp_pair, sp_record, sp_segment
+from smartpipe._codec cimport Buffer, Dictionary, sp_cursor, sp_pair, sp_record, sp_segment
 from smartpipe.container.source cimport Source
 
 
@@ -19,6 +19,7 @@ cdef class Block:
     cdef Source source
     cdef uint64_t offset
     cdef sp_record record          # of format 1 only `pairs`
+    cdef Dictionary dictionary     # None for none
     cdef bint table                # format 2: the head begins with the lengths
     cdef const uint8_t *lead       # the record, as far as it was read
     cdef size_t present            # how far that is

@@ -5,8 +5,8 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
 
 from smartpipe._codec cimport (
-    SP_CHECKSUM, SP_CODEC, SP_CODECS, SP_OK, crc32, directory_decode, head_check, sp_cursor_format1,
-    sp_cursor_format2, sp_cursor_next, sp_key_position, sp_lead_size,
+    SP_CHECKSUM, SP_CODEC, SP_CODECS, SP_DICTIONARY, SP_OK, SP_ZSTD, crc32, directory_decode, head_check,
+    sp_cursor_format1, sp_cursor_format2, sp_cursor_next, sp_key_position, sp_lead_size,
 )
 from smartpipe.container.source cimport SLACK, Task
 
@@ -67,9 +67,13 @@ cdef class Block:
         if raw[0] > source.limit:
             raise errors.BlockTooLargeError(f"{raw[0]} bytes, more than max_block_size, {source.limit}",
                                             path=source.path, block=self.key, offset=offset)
-        if record.codec >= SP_CODECS or record.dictionary != 0:
+        if record.kind == SP_DICTIONARY:
+            return 0  # whose number is its own
+        if record.codec >= SP_CODECS or (record.dictionary != 0 and record.codec != SP_ZSTD):
             raise source.failure(SP_CODEC, f"codec {record.codec} with dictionary {record.dictionary}", self.key,
                                  offset)
+        if record.dictionary != 0:
+            self.dictionary = source.dictionary(record.dictionary, self.key, offset)
         return 0
 
     cdef int prepare(self) except -1:
@@ -86,6 +90,7 @@ cdef class Block:
         task.size = self.record.head_stored
         task.raw = self.record.head_raw
         task.codec = self.record.codec
+        task.dictionary = NULL if self.dictionary is None else self.dictionary.opened
         task.crc = self.record.head_crc
         task.check = task.exact = True
         task.slack = 0
@@ -148,6 +153,7 @@ cdef class Block:
         task.size = segment.stored
         task.raw = segment.raw
         task.codec = self.record.codec
+        task.dictionary = NULL if self.dictionary is None else self.dictionary.opened
         task.crc = segment.crc
         task.check = task.exact = True
         task.slack = 0

@@ -1,11 +1,13 @@
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
-from smartpipe._codec cimport Buffer, Deflater, Inflater
+from smartpipe._codec cimport Buffer, Deflater, Dictionary, Inflater
 
 
 cdef class Compressor:
     """What one thread compresses with."""
     cdef uint8_t codec
+    cdef Dictionary dictionary     # None for none
+    cdef uint16_t number           # of the dictionary, 0 for none
     cdef Deflater deflater         # None where nothing is compressed
     cdef Deflater quick            # for small heads
     cdef Inflater inflater         # None until something is proved
@@ -17,6 +19,7 @@ cdef class Compressors:
     """Those of a writer; as many as it has had threads at work."""
     cdef uint8_t codec
     cdef int level
+    cdef Dictionary dictionary     # None for none
     cdef list idle
     cdef Compressor take(self)
     cdef int give(self, Compressor compressor) except -1

@@ -243,6 +243,7 @@ cdef class Encoder2(Encoder):
         memset(record, 0, sizeof(sp_record))
         record.kind = SP_BLOCK
         record.codec = self.codec
+        record.dictionary = compressor.number
         record.pairs = self.pairs
         record.larges = <uint32_t>(self.segments.size // sizeof(sp_segment))
         record.key_length = <uint32_t>key_length

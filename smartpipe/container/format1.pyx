@@ -281,6 +281,7 @@ cdef class Format1(Layout):
         task.size = stored
         task.raw = raw
         task.codec = SP_ZLIB
+        task.dictionary = NULL
         task.check = False
         task.exact = True
         task.slack = SLACK
@@ -307,6 +308,7 @@ cdef class Format1(Layout):
             task.out = out.extend(room)
             task.raw = room
             task.codec = SP_ZLIB
+            task.dictionary = NULL
             task.check = task.exact = False
             task.slack = 0
             self.source.run(&task, 1)

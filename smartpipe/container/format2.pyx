@@ -276,6 +276,7 @@ cdef class Format2(Layout):
             task.size = block.record.head_stored
             task.raw = block.record.head_raw
             task.codec = block.record.codec
+            task.dictionary = NULL if block.dictionary is None else block.dictionary.opened
             task.crc = block.record.head_crc
             task.slack = SLACK
             task.check = task.exact = True
@@ -312,6 +313,7 @@ cdef class Format2(Layout):
                     task.size = segment.stored
                     task.raw = segment.raw
                     task.codec = block.record.codec
+                    task.dictionary = NULL if block.dictionary is None else block.dictionary.opened
                     task.crc = segment.crc
                     task.check = task.exact = True
                     task.slack = 0

@@ -6,9 +6,10 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from smartpipe._codec cimport (
-    SP_FRAME_CLOSED, SP_FRAME_ENDED, SP_FRAME_HEADER, SP_HASH_KEY, SP_INDEX_HEADER, SP_OK, SP_RECORD_HEADER,
-    frame_decode, frame_encode, frame_header_decode, index_decode, index_encode, record_decode, sp_entry, sp_frame,
-    sp_frame_body, sp_frame_sums, sp_index, sp_part, sp_record, sums_encode, words,
+    SP_ENTRY, SP_FRAME_CLOSED, SP_FRAME_ENDED, SP_FRAME_HEADER, SP_HASH_KEY, SP_INDEX_HEADER, SP_OK, SP_PAGE,
+    SP_RECORD_HEADER, crc32, frame_decode, frame_encode, frame_header_decode, index_decode, index_encode, record_decode,
+    sp_entry, sp_frame, sp_frame_body, sp_frame_sums, sp_index, sp_load32, sp_load64, sp_part, sp_record, sp_store64,
+    sums_encode, words,
 )
 from smartpipe.container.index cimport Mapped, Run
 from smartpipe.container.source cimport Source
@@ -124,7 +125,7 @@ cdef int take(Frames frames, str path, Mapped mapped, uint64_t size, Source sour
                                         path=source.path, offset=frames.data_size)
         tally.synced = max(tally.synced, frame.synced)
         if frames.complaint is None:
-            take_frame(frames, mapped, offset, &frame, check)
+            take_frame(frames, mapped, offset, &frame, source, check)
         offset += frame.size
         if frames.complaint is None:
             frames.size = offset
@@ -132,7 +133,8 @@ cdef int take(Frames frames, str path, Mapped mapped, uint64_t size, Source sour
     return 0
 
 
-cdef int take_frame(Frames frames, Mapped mapped, uint64_t offset, sp_frame *frame, bint check) except -1:
+cdef int take_frame(Frames frames, Mapped mapped, uint64_t offset, sp_frame *frame, Source source,
+                    bint check) except -1:
     """Take over a frame; where it can not be used, or not all of it, there is a complaint, and it was the last."""
     cdef Tally tally = frames.tally
     if frame.start != tally.end:
@@ -145,6 +147,7 @@ cdef int take_frame(Frames frames, Mapped mapped, uint64_t offset, sp_frame *fra
             frames.complaint = f"the index covers {frame.to} bytes of data, of which {frames.data_size} are there"
             frames.floor = frames.index.listed_end(mapped, offset, frame, frames.data_size)
             return 0
+        listed = dictionaries(mapped, offset, frame)
         if frame.slots > 0 and frames.mapped < MOST_MAPPED:
             frames.index.map_frame(mapped, offset, frame, check)
             frames.mapped += 1
@@ -154,6 +157,9 @@ cdef int take_frame(Frames frames, Mapped mapped, uint64_t offset, sp_frame *fra
     except DamagedIndex as damage:
         frames.complaint = f"the index is damaged in the frame at offset {offset}: {damage.args[0]}"
         return 0
+    for place in listed:
+        tally.dictionaries.append(place)
+        source.note_dictionary(place)
     tally.end = frame.to
     tally.blocks = frame.blocks
     tally.pairs = frame.pairs
@@ -166,13 +172,33 @@ cdef int take_frame(Frames frames, Mapped mapped, uint64_t offset, sp_frame *fra
     return 0
 
 
+cdef list dictionaries(Mapped mapped, uint64_t offset, const sp_frame *frame):
+    """The offsets of dictionary records that a frame names, whose pages are checked; DamagedIndex where they are not
+    good."""
+    cdef const uint8_t *sums = <const uint8_t *>mapped.view.buf + offset + SP_FRAME_HEADER
+    cdef uint64_t size = sp_frame_body(frame), begin = SP_ENTRY * frame.entries, at, page, place = frame.start
+    cdef const uint8_t *body = sums + sp_frame_sums(size)
+    cdef list found = []
+    if frame.dictionaries == 0:
+        return found
+    for page in range(begin // SP_PAGE, (begin + 8 * <uint64_t>frame.dictionaries - 1) // SP_PAGE + 1):
+        if crc32(body + page * SP_PAGE, min(<uint64_t>SP_PAGE, size - page * SP_PAGE)) != sp_load32(sums + 4 * page):
+            raise DamagedIndex("the page of the dictionaries does not match its sum")
+    for at in range(frame.dictionaries):
+        if sp_load64(body + begin + 8 * at) < place or sp_load64(body + begin + 8 * at) >= frame.to:
+            raise DamagedIndex("a dictionary lies outside of what the frame covers")
+        place = sp_load64(body + begin + 8 * at)
+        found.append(place)
+    return found
+
+
 cdef bint same_history(Frames frames, Source source) except -1:
     """Whether the last record that the index knows is the one that lies in the data; notes its place and ordinal."""
     cdef Tally tally = frames.tally
     cdef sp_entry entry
     cdef sp_record record
     cdef bytes header
-    tally.last = tally.metadata
+    tally.last = max([tally.metadata] + tally.dictionaries)
     try:
         if frames.index.count > 0:
             frames.index.entry(frames.index.count - 1, &entry)
@@ -205,26 +231,30 @@ cdef list frame_parts(uint64_t id, Index index, Tally tally, uint64_t first, uin
                       bint table, uint32_t flags, bytes hash_key):
     """The frame with the entries from number `first` on, that covers the data from `start` to where the tally ends, for
     an offset of the index file: buffers, which follow each other."""
-    cdef Buffer head = Buffer(), slots = Buffer(), padding = Buffer()
+    cdef Buffer head = Buffer(), places = Buffer(), slots = Buffer(), padding = Buffer()
     cdef Run run = index.run_from(first)
     cdef sp_frame frame
-    cdef sp_part[4] parts
+    cdef sp_part[5] parts
     cdef uint64_t body
     cdef Buffer part
     memset(&frame, 0, sizeof(frame))
     frame.entries = run.c.count
     frame.key_bytes = run.c.key_bytes
+    for place in tally.dictionaries:
+        if place >= start:
+            sp_store64(places.extend(8), place)
+    frame.dictionaries = <uint32_t>(places.size // 8)
     if table and frame.entries > 0:
         frame.slots = frame.entries + frame.entries // 3 + 1
         slots = run.table(frame.slots, <const uint8_t *>hash_key)
     body = sp_frame_body(&frame)
-    padding.append(b"\0" * 8, body - (run.entries.size + slots.size + run.keys.size))
+    padding.append(b"\0" * 8, body - (run.entries.size + places.size + slots.size + run.keys.size))
     frame.size = SP_FRAME_HEADER + sp_frame_sums(body) + body
     head.extend(SP_FRAME_HEADER + sp_frame_sums(body))
-    for i, part in enumerate((run.entries, slots, run.keys, padding)):
+    for i, part in enumerate((run.entries, places, slots, run.keys, padding)):
         parts[i].bytes = part.data
         parts[i].size = part.size
-    frame.sums_crc = sums_encode(parts, 4, head.data + SP_FRAME_HEADER)
+    frame.sums_crc = sums_encode(parts, 5, head.data + SP_FRAME_HEADER)
     frame.start = start
     frame.to = tally.end
     frame.synced = tally.synced
@@ -236,7 +266,7 @@ cdef list frame_parts(uint64_t id, Index index, Tally tally, uint64_t first, uin
     frame.last_crc = tally.last_crc
     frame.flags = flags
     frame_encode(&frame, id, offset, head.data)
-    return [part for part in (head, run.entries, slots, run.keys, padding) if part.size > 0]
+    return [part for part in (head, run.entries, places, slots, run.keys, padding) if part.size > 0]
 
 
 cdef Buffer frame_bytes(uint64_t id, Index index, Tally tally, uint64_t first, uint64_t start, uint64_t offset,

@@ -5,6 +5,7 @@ from smartpipe._platform import Descriptor
 ENTRY1: Final[int]
 FILE_HEADER: Final[int]
 INDEX_HEADER: Final[int]
+ZSTD: Final[int]
 CODECS: Final[dict[int, str]]
 CODECS_OF_FORMAT1: Final[tuple[int, ...]]
 

@@ -11,6 +11,7 @@ from smartpipe._platform import open_reading
 INDEX_HEADER = SP_INDEX_HEADER
 FILE_HEADER = SP_FILE_HEADER
 ENTRY1 = SP_ENTRY1
+ZSTD = SP_ZSTD
 CODECS = {SP_NONE: "none", SP_ZLIB: "zlib", SP_ZSTD: "zstd", SP_LZ4: "lz4"}
 CODECS_OF_FORMAT1 = (SP_NONE, SP_ZLIB)
 

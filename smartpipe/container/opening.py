@@ -21,6 +21,7 @@ from smartpipe.container.headers import (
     ENTRY1,
     FILE_HEADER,
     INDEX_HEADER,
+    ZSTD,
     file_header,
     header_of,
     index_id,
@@ -365,6 +366,9 @@ def append2(paths: Paths, source: Source, file: Descriptor, found: Found) -> tup
     remove([unpublished(paths.index)])
     index_file = disk.open(paths.index, APPEND | os.O_CREAT)
     output = Output2(source.path, paths.index, file, index_file, found.id, found.codec, frames.index, frames.tally)
+    if found.codec == ZSTD:
+        output.dictionary = source.last_dictionary()
+        output.numbered = source.highest
     if frames.complaint is None and frames.whole:
         output.go_on(frames.size, frames.count, frames.loose, flushed, flushed_to, frames.closed)
     else:

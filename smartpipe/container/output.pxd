@@ -1,6 +1,6 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from smartpipe._codec cimport Buffer
+from smartpipe._codec cimport Buffer, Dictionary
 from smartpipe._platform cimport Descriptor
 from smartpipe.container.compressor cimport Compressor
 from smartpipe.container.encoder cimport Encoder, Encoder2
@@ -46,6 +46,8 @@ cdef class Output1(Output):
 
 cdef class Output2(Output):
     cdef readonly Tally tally
+    cdef public uint64_t numbered  # dictionaries that the pipe has or had
+    cdef public Dictionary dictionary  # what is written is compressed with; None for none
     cdef readonly uint64_t id
     cdef bytes hash_key            # of the index file
     cdef Buffer waiting            # blocks that the system does not have yet

@@ -5,13 +5,15 @@ import time
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromMemory
-from libc.stdint cimport UINT32_MAX, uint32_t
+from libc.stdint cimport UINT32_MAX, uint16_t, uint32_t
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_ENTRY, SP_FILE_HEADER, SP_FRAME_CLOSED, SP_FRAME_ENDED, SP_HASH_KEY, SP_METADATA, SP_NONE, SP_ZLIB,
+    SP_BLOCK, SP_DICTIONARY, SP_ENTRY, SP_FILE_HEADER, SP_FRAME_CLOSED, SP_FRAME_ENDED, SP_HASH_KEY, SP_METADATA,
+    SP_NONE, SP_ZLIB,
     Buffer, file_encode, record_encode, sp_entry, sp_entry1_offsets, sp_file, sp_lead_size, sp_record, sp_store32,
 )
 from smartpipe.container.frames cimport frame_bytes, frame_parts, header_bytes
+from smartpipe.container.source cimport MOST_DICTIONARY
 
 from smartpipe import errors
 from smartpipe._platform import disk
@@ -367,6 +369,24 @@ cdef class Output2(Output):
         """Write an encoded block as the metadata record."""
         encoder.record.kind = SP_METADATA
         self.put_record(b"", encoder)
+
+    def put_dictionary(self, bytes content):
+        """Write a dictionary, twice, so that damage of one copy loses no block, and compress with it from now on."""
+        cdef Encoder2 encoder = Encoder2(UINT32_MAX, SP_NONE)
+        # Never the number of one that was lost: its blocks would be inflated to something else.
+        cdef Dictionary dictionary = Dictionary(self.numbered + 1, content)
+        if len(content) > MOST_DICTIONARY:
+            raise ValueError(f"the dictionary has {len(content)} bytes, more than {MOST_DICTIONARY}")
+        if dictionary.number > 0xffff:
+            raise ValueError("the pipe has 65,535 dictionaries, and no room for more")
+        encoder.add(b"", content)
+        encoder.encode(b"", Compressor(SP_NONE, 1))
+        encoder.record.kind = SP_DICTIONARY
+        encoder.record.dictionary = <uint16_t>dictionary.number
+        for _ in range(2):
+            self.put_record(b"", encoder)
+        self.dictionary = dictionary
+        self.numbered = dictionary.number
 
     cdef int put_record(self, bytes key, Encoder2 encoder) except -1:
         self.complete(encoder, key, encoder.out.data)

@@ -38,6 +38,7 @@ def open(
     durability: Literal["none", "close", "block"] | Grouped = "close",
     max_block_size: int = MAX_BLOCK_SIZE,
     verify: bool = False,
+    dictionary: bytes | None = None,
     metadata: Mapping[bytes, bytes] | None = None,
 ) -> Writer: ...
 
@@ -53,6 +54,7 @@ def open(
     durability: str | Grouped = "close",
     max_block_size: int = MAX_BLOCK_SIZE,
     verify: bool = False,
+    dictionary: bytes | None = None,
     metadata: Mapping[bytes, bytes] | None = None,
 ) -> Reader | Writer:
     """Open a pipe and return its `Reader` or `Writer`, which is a context manager.
@@ -64,10 +66,12 @@ def open(
 
     For writing: `format` is 2, or 1 for the original's; `compress` is False, True or "zlib", or "zstd" or "lz4", which
     format 1 does not have; None is 2 and False for a new pipe, and as the pipe is for "a". `level` is 1 (fastest) to 9
-    (smallest). `metadata` describes the pipe, a mapping of bytes to bytes, which `Reader.metadata` gives back. With
-    `threads` of 2 or more so many threads compress blocks while the next ones are taken in; they are written in the
-    order in which they were given. A block counts as written when `flush`, `sync` or `close` returns, with durability
-    "block" when `write` does. An error of one is raised by the next call.
+    (smallest). `dictionary`, for zstd, is what `smartpipe.train` made: blocks are compressed with it, and it is kept in
+    the pipe, which goes on with its own where none is given. `metadata` describes the pipe, a mapping of bytes to
+    bytes, which `Reader.metadata` gives back. With `threads` of 2 or more so many threads compress blocks while the
+    next ones are taken in; they are written in the order in which they were given. A block counts as written when
+    `flush`, `sync` or `close` returns, with durability "block" when `write` does. An error of one is raised by the next
+    call.
 
     `durability` says what survives what (docs/durability.md). "close", the default: when `write` returns the system has
     the block, which survives the end of the process; `close` and `sync` let it reach the disk. "block": it is on the
@@ -93,8 +97,15 @@ def open(
     b'https://a' b'<html>...</html>'
     """
     if mode == "r":
-        if format is not None or compress is not None or metadata is not None or durability != "close" or verify:
-            raise ValueError("format, compress, durability, verify and metadata are for writing")
+        if (
+            format is not None
+            or compress is not None
+            or metadata is not None
+            or durability != "close"
+            or verify
+            or dictionary is not None
+        ):
+            raise ValueError("format, compress, durability, verify, dictionary and metadata are for writing")
         if threads != 1:
             raise ValueError("threads is for writing here; items() of a reader has its own")
         return Reader(path, max_block_size=max_block_size)
@@ -113,4 +124,5 @@ def open(
         max_block_size=max_block_size,
         verify=verify,
         metadata=metadata,
+        dictionary=dictionary,
     )

@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_DIRECTORY_ENTRY, SP_KIND, SP_KIND_OPTIONAL, SP_METADATA, SP_OK, SP_RECORD_HEADER, crc32,
+    SP_BLOCK, SP_DICTIONARY, SP_DIRECTORY_ENTRY, SP_KIND, SP_KIND_OPTIONAL, SP_METADATA, SP_OK, SP_RECORD_HEADER, crc32,
     directory_decode, record_decode, sp_entry, sp_key_position, sp_lead_size, sp_load32, sp_record, sp_segment,
 )
 from smartpipe.container.index cimport Index
@@ -103,7 +103,10 @@ cdef class Scan(Walk):
 
     cdef bint take(self, sp_record *record, uint64_t offset) except -1:
         """Whether a record with a good header is good, as far as this scan looks."""
-        if record.kind not in (SP_BLOCK, SP_METADATA) and record.kind < SP_KIND_OPTIONAL:
+        self.source.note_number(record.dictionary)
+        if record.kind == SP_DICTIONARY:
+            self.source.note_dictionary(offset)
+        elif record.kind not in (SP_BLOCK, SP_METADATA) and record.kind < SP_KIND_OPTIONAL:
             raise self.source.failure(SP_KIND, f"record kind {record.kind}", None, offset)
         if not self.fits(record):
             raise errors.BlockTooLargeError("the key or the directory is larger than max_block_size allows",

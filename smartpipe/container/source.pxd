@@ -1,12 +1,14 @@
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from smartpipe._codec cimport Buffer, Inflater
+from smartpipe._codec cimport Buffer, Dictionary, Inflater
 from smartpipe._platform cimport Descriptor
 
 
 cdef enum:
     # An inflater is faster as long as there is so much room behind what it writes.
     SLACK = 320
+    # Bytes of a dictionary. FORMAT.md, «Dictionaries».
+    MOST_DICTIONARY = 1 << 20
 
 
 cdef struct Task:
@@ -20,6 +22,7 @@ cdef struct Task:
     size_t slack
     uint32_t crc
     uint8_t codec
+    const void *dictionary  # NULL for none; the block keeps it
     bint check
     bint exact
     int status
@@ -43,6 +46,16 @@ cdef class Source:
     cdef int enter(self) except -1
     cdef int leave(self) except -1
     cdef int expect(self, uint64_t offset, uint64_t n) except -1
+    cdef readonly uint64_t highest  # number of a dictionary that any record names
+    cdef set met                   # offsets of all dictionary records
+    cdef dict unread               # those that were not looked at
+    cdef dict good                 # offset of the first good copy of each dictionary, by number
+    cdef dict dictionaries         # that were needed, by number
+    cdef int note_dictionary(self, uint64_t offset) except -1
+    cdef int note_number(self, uint16_t number) noexcept
+    cdef Dictionary dictionary(self, uint16_t number, bytes block, uint64_t offset)
+    cdef int read_dictionaries(self) except -1
+    cdef bytes read_dictionary(self, uint64_t offset, uint16_t *number)
     cdef int read_into(self, uint64_t offset, size_t n, uint8_t *to, bytes block) except -1
     cdef size_t read_some(self, uint64_t offset, size_t n, uint8_t *to) except? 0
     cdef object too_large(self, uint64_t stored, bytes block, uint64_t offset)

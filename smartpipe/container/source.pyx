@@ -6,8 +6,9 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport INT64_MAX
 
 from smartpipe._codec cimport (
-    SP_CHECKSUM, SP_CODEC, SP_FLAGS, SP_KIND, SP_MEMORY, SP_NO_LZ4, SP_NO_ZSTD, SP_OK, SP_RESERVED, SP_SIZES,
-    SP_TRAILING, SP_TRUNCATED, crc32, words,
+    SP_CHECKSUM, SP_CODEC, SP_DICTIONARY, SP_DIRECTORY_ENTRY, SP_FLAGS, SP_KIND, SP_MEMORY, SP_NONE, SP_NO_LZ4,
+    SP_NO_ZSTD, SP_OK, SP_PAIR_LENGTHS, SP_RECORD_HEADER, SP_RESERVED, SP_SIZES, SP_TRAILING, SP_TRUNCATED, Dictionary,
+    crc32, directory_decode, record_decode, sp_lead_size, sp_load32, sp_record, sp_segment, words,
 )
 from smartpipe._platform cimport int64_t, read_at, will_read
 
@@ -17,6 +18,9 @@ from smartpipe._platform import holder
 
 # What headers, directories and streams that did not shrink may take besides the raw bytes of a block, and a 64th of it.
 cdef uint64_t MARGIN = 64 << 10
+
+# So many are kept ready; a pipe has one, or few.
+cdef Py_ssize_t MOST_DICTIONARIES = 16
 
 
 cdef bint is_too_large(uint64_t n, uint64_t limit) noexcept:
@@ -33,6 +37,10 @@ cdef class Source:
         self.id = id
         self.limit = limit
         self.inflaters = []
+        self.met = set()
+        self.unread = {}
+        self.good = {}
+        self.dictionaries = {}
 
     def close(self):
         """Close the file as soon as no other thread is reading from it."""
@@ -143,6 +151,96 @@ cdef class Source:
         self.inflaters.append(inflater)
         return 0
 
+    cdef int note_dictionary(self, uint64_t offset) except -1:
+        if offset not in self.met:
+            self.met.add(offset)
+            self.unread[offset] = None
+            # Of each there are two copies; also of one that does not tell its number any more.
+            self.highest = max(self.highest, <uint64_t>(len(self.met) + 1) // 2)
+        return 0
+
+    cdef int note_number(self, uint16_t number) noexcept:
+        self.highest = max(self.highest, <uint64_t>number)
+        return 0
+
+    cdef Dictionary dictionary(self, uint16_t number, bytes block, uint64_t offset):
+        """What the record of a block at an offset was compressed with, from the first copy that is good."""
+        cdef Dictionary dictionary = self.dictionaries.get(number)
+        cdef uint16_t found = 0
+        if dictionary is not None:
+            return dictionary
+        self.read_dictionaries()
+        place = self.good.get(number)
+        content = None if place is None else self.read_dictionary(place, &found)
+        if content is not None:
+            try:
+                dictionary = Dictionary(number, content)
+            except ValueError:
+                pass  # of zstd's own format, and not right
+        if dictionary is None:
+            raise errors.CorruptError(f"dictionary {number}, which it was compressed with, is missing or damaged",
+                                      path=self.path, block=block, offset=offset)
+        if len(self.dictionaries) >= MOST_DICTIONARIES:
+            self.dictionaries.clear()
+        self.dictionaries[number] = dictionary
+        return dictionary
+
+    cdef int read_dictionaries(self) except -1:
+        """See which of the records that were met since are good; each is read once for that."""
+        cdef uint16_t number = 0
+        for place in sorted(self.unread):
+            if self.read_dictionary(place, &number) is not None:
+                self.good.setdefault(<int>number, place)
+            # Not before: another thread that needs one looks for it among these too.
+            self.unread.pop(place, None)
+        return 0
+
+    def last_dictionary(self):
+        """Return the dictionary with the highest number, None where there is none that is good."""
+        self.read_dictionaries()
+        if not self.good:
+            return None
+        return self.dictionary(max(self.good), None, self.good[max(self.good)])
+
+    def dictionary_at(self, uint64_t offset):
+        """Return the dictionary in the record at an offset; None where there is none that is good."""
+        cdef uint16_t number = 0
+        return self.read_dictionary(offset, &number)
+
+    cdef bytes read_dictionary(self, uint64_t offset, uint16_t *number):
+        """The dictionary in the record at an offset, and its number; None where there is none that is good."""
+        cdef bytes data = self.read(offset, SP_RECORD_HEADER), content
+        cdef sp_record record
+        cdef sp_segment segment
+        cdef uint64_t raw, head
+        cdef const uint8_t *p
+        if record_decode(data, len(data), self.id, offset, &record) != SP_OK or record.kind != SP_DICTIONARY:
+            return None
+        self.note_number(record.dictionary)
+        if record.pairs != 1 or record.key_length > 0 or record.codec != SP_NONE:
+            return None
+        if record.size > MOST_DICTIONARY + SP_RECORD_HEADER + SP_DIRECTORY_ENTRY + SP_PAIR_LENGTHS:
+            return None
+        data = self.read(offset, record.size)
+        if <uint64_t>len(data) < record.size:
+            return None
+        p = data
+        head = sp_lead_size(&record) - record.head_stored
+        if directory_decode(p, &record, &segment, &raw) != SP_OK:
+            return None
+        if crc32(p + head, record.head_stored) != record.head_crc or sp_load32(p + head) != 0:
+            return None
+        if record.larges == 0:
+            content = data[head + SP_PAIR_LENGTHS:]
+        elif crc32(p + segment.position, segment.stored) == segment.crc:
+            content = data[segment.position:]
+        else:
+            return None
+        if sp_load32(p + head + 4) != <uint64_t>len(content) or record.dictionary == 0:
+            return None
+        number[0] = record.dictionary
+        return content
+
     cdef object failure(self, int status, str what, bytes block, uint64_t offset):
         """The exception for a status: `what` of a block at an offset."""
         cdef type kind
@@ -166,7 +264,8 @@ cdef int perform(Task *task, Inflater inflater) noexcept nogil:
         return SP_CHECKSUM
     if task.out == NULL:
         return SP_OK
-    status = inflater.inflate(task.codec, task.stored, task.size, &used, task.out, task.raw + task.slack, &written)
+    status = inflater.inflate(task.codec, task.dictionary, task.stored, task.size, &used, task.out,
+                              task.raw + task.slack, &written)
     if status != SP_OK:
         return status
     if task.exact and written != task.raw:

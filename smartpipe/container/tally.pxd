@@ -10,6 +10,7 @@ cdef class Tally:
     cdef readonly uint64_t blocks, pairs, raw
     cdef readonly uint64_t stamp       # the largest
     cdef readonly uint64_t metadata    # offset of the last metadata record, 0: none
+    cdef readonly list dictionaries    # offsets of the dictionary records
     cdef readonly uint64_t last        # offset of the last record, 0: none
     cdef readonly uint32_t last_crc
     cdef readonly uint64_t ordinal     # of the next record

@@ -1,11 +1,12 @@
 """What the records of a pipe add up to: what index frames carry, and a writer needs to go on."""
 
-from smartpipe._codec cimport SP_BLOCK, SP_FILE_HEADER, SP_METADATA
+from smartpipe._codec cimport SP_BLOCK, SP_DICTIONARY, SP_FILE_HEADER, SP_METADATA
 
 
 cdef class Tally:
     def __init__(self):
         self.end = SP_FILE_HEADER
+        self.dictionaries = []
 
     cdef int note(self, const sp_record *record, uint64_t offset, uint64_t raw) except -1:
         """Add a record; `raw` is the raw size of the block."""
@@ -15,7 +16,9 @@ cdef class Tally:
             self.raw += raw
         elif record.kind == SP_METADATA:
             self.metadata = offset
-        if record.kind in (SP_BLOCK, SP_METADATA):
+        elif record.kind == SP_DICTIONARY:
+            self.dictionaries.append(offset)
+        if record.kind in (SP_BLOCK, SP_METADATA, SP_DICTIONARY):
             # An index knows nothing of other records, and its last one is what it is held against.
             self.last = offset
             self.last_crc = record.crc

@@ -10,6 +10,7 @@ from smartpipe.container.headers import CODECS as CODECS
 from smartpipe.container.headers import CODECS_OF_FORMAT1 as CODECS_OF_FORMAT1
 from smartpipe.container.incoming import Incoming as Incoming
 from smartpipe.container.incoming import _Table
+from smartpipe.container.headers import ZSTD as ZSTD
 from smartpipe.container.paths import EXTENSIONS as EXTENSIONS
 from smartpipe.container.paths import Paths
 from smartpipe.container.reader import MAX_BLOCK_SIZE as MAX_BLOCK_SIZE
@@ -32,6 +33,7 @@ class Writer:
         verify: bool = False,
         metadata: Mapping[_Key, Buffer] | None = None,
         threads: int = 1,
+        dictionary: Buffer | None = None,
     ) -> None: ...
     @property
     def path(self) -> str: ...

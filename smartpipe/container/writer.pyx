@@ -7,7 +7,7 @@ import warnings
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
-from smartpipe._codec cimport sp_offset_at
+from smartpipe._codec cimport Dictionary, sp_offset_at
 from smartpipe.container.background cimport Background, placed
 from smartpipe.container.block cimport as_bytes
 from smartpipe.container.compressor cimport Compressor, Compressors
@@ -20,7 +20,7 @@ from smartpipe import errors
 from smartpipe._codec import require
 from smartpipe.container import opening
 from smartpipe.container.durability import check_durability
-from smartpipe.container.headers import CODECS, CODECS_OF_FORMAT1
+from smartpipe.container.headers import CODECS, CODECS_OF_FORMAT1, ZSTD
 from smartpipe.container.incoming import Incoming
 from smartpipe.container.index import DamagedIndex
 from smartpipe.container.paths import EXTENSIONS, missing, paths_of
@@ -68,7 +68,7 @@ cdef class Writer:
         self.closed = True
 
     def __init__(self, path, mode, *, format=None, compress=None, int level=6, durability="close",
-                 max_block_size=MAX_BLOCK_SIZE, bint verify=False, metadata=None, threads=1):
+                 max_block_size=MAX_BLOCK_SIZE, bint verify=False, metadata=None, threads=1, dictionary=None):
         self.lock = threading.RLock()
         self.encoders = []
         self.guards = []
@@ -96,7 +96,7 @@ cdef class Writer:
             asked = opening.Asked(format, codec, default, self.limit, durability != "none")
             self._open_files(mode, asked, bool(pairs))
             self.output.keep(durability, self.replacing)
-            self.compressors = Compressors(self.output.codec, level)
+            self.compressors = Compressors(self.output.codec, level, self._take_dictionary(dictionary))
             self.each = durability == "block"
             self.together = self.output.waits and self.output.codec == 0 and self.output.format == 2 and not (
                 verify or threads > 1)
@@ -150,6 +150,18 @@ cdef class Writer:
             # Somebody else created it since.
             raise errors.PipeExistsError(f"there is a pipe already: {error.filename}", path=self.path) from error
         self.fresh = True
+
+    def _take_dictionary(self, dictionary):
+        """Return what blocks are compressed with: the pipe's own dictionary, or another, which is written first."""
+        cdef Dictionary own = (<Output2>self.output).dictionary if self.output.format == 2 else None
+        if dictionary is None:
+            return own
+        content = as_bytes(dictionary, "the dictionary")
+        if self.output.codec != ZSTD:
+            raise ValueError(f"a dictionary is for the codec zstd, and the pipe has {self.codec}")
+        if own is None or own.content != content:
+            (<Output2>self.output).put_dictionary(content)
+        return (<Output2>self.output).dictionary
 
     def _write_metadata(self, pairs):
         cdef Encoder encoder = self.encoder()

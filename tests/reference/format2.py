@@ -30,7 +30,7 @@ SLOT_NUMBER = 2**48 - 1
 CLOSED = 1
 ENDED = 2
 NONE, ZLIB, ZSTD, LZ4 = 0, 1, 2, 3
-BLOCK, METADATA = 0, 2
+BLOCK, METADATA, DICTIONARY = 0, 2, 3
 SKIPPABLE = 128  # kinds from here on may be skipped by a reader that does not know them
 
 
@@ -151,7 +151,7 @@ def scan(data: bytes, file_id: int, start: int = FILE_HEADER.size) -> Scan:
             found.tail = at, len(data)
             break
         else:
-            if record.kind < SKIPPABLE and record.kind not in (BLOCK, METADATA):
+            if record.kind < SKIPPABLE and record.kind not in (BLOCK, METADATA, DICTIONARY):
                 raise Refused(f"record at {at}: kind {record.kind}")
             found.records.append(record)
             at = record.end
@@ -182,7 +182,7 @@ def raw_size(data: bytes, record: Record) -> int:
     return record.head_raw + sum(large.raw for large in read_directory(data, record)[0])
 
 
-def read_segment(stored: bytes, raw: int, crc: int, codec: int) -> bytes:
+def read_segment(stored: bytes, raw: int, crc: int, codec: int, dictionary: bytes = b"") -> bytes:
     """The inflated bytes of a segment. Raises Corrupt, and Refused for an unknown codec."""
     if zlib.crc32(stored) != crc:
         raise Corrupt("crc of a segment")
@@ -195,7 +195,7 @@ def read_segment(stored: bytes, raw: int, crc: int, codec: int) -> bytes:
     if raw > most_raw(codec, len(stored)):
         raise Corrupt(f"{len(stored)} bytes can not inflate to {raw}")
     if codec == ZSTD:
-        return read_zstd(stored, raw)
+        return read_zstd(stored, raw, dictionary)
     if codec == LZ4:
         return read_lz4(stored, raw)
     stream = zlib.decompressobj()
@@ -213,13 +213,14 @@ def most_raw(codec: int, stored: int) -> int:
     return {ZLIB: 65_536 + 1_032 * stored, ZSTD: 131_072 + 32_768 * stored, LZ4: 255 * stored}[codec]
 
 
-def read_zstd(stored: bytes, raw: int) -> bytes:
-    """One frame of zstd that says the size of its content. Raises Corrupt."""
+def read_zstd(stored: bytes, raw: int, dictionary: bytes) -> bytes:
+    """One frame of zstd that says the size of its content, with a dictionary unless that is empty. Raises Corrupt."""
     from backports import zstd
 
     try:
         info = zstd.get_frame_info(stored)
-        stream = zstd.ZstdDecompressor()
+        raw_content = not dictionary.startswith(b"\x37\xa4\x30\xec")
+        stream = zstd.ZstdDecompressor(zstd.ZstdDict(dictionary, is_raw=raw_content) if dictionary else None)
         inflated = stream.decompress(stored)
     except zstd.ZstdError as error:
         raise Corrupt(str(error)) from error
@@ -241,10 +242,27 @@ def read_lz4(stored: bytes, raw: int) -> bytes:
     return inflated
 
 
+def find_dictionary(data: bytes, number: int) -> bytes:
+    """The first copy of a dictionary that is good. Raises Corrupt where there is none."""
+    file_id = read_file_header(data).file_id
+    for record in scan(data, file_id).records:
+        if record.kind == DICTIONARY and record.dictionary == number:
+            try:
+                key, pairs = read_record(data, record)
+            except Corrupt:
+                continue
+            if not key and [name for name, _ in pairs] == [b""] and record.codec == NONE:
+                return pairs[0][1]
+    raise Corrupt(f"no good copy of dictionary {number}")
+
+
 def read_record(data: bytes, record: Record, max_block_size: int = 2**28) -> tuple[bytes, Pairs]:
     """Key and pairs of a record, every byte of it checked. Raises Corrupt, and Refused for an unknown codec."""
-    if record.dictionary:
-        raise Refused(f"record at {record.offset}: dictionary {record.dictionary}")
+    dictionary = b""
+    if record.dictionary and record.kind != DICTIONARY:
+        if record.codec != ZSTD:
+            raise Refused(f"record at {record.offset}: codec {record.codec} with dictionary {record.dictionary}")
+        dictionary = find_dictionary(data, record.dictionary)
     directory, key = read_directory(data, record)
     if record.lead_size + sum(large.stored for large in directory) != record.size:
         raise Corrupt(f"record at {record.offset}: sizes do not add up to {record.size}")
@@ -256,7 +274,7 @@ def read_record(data: bytes, record: Record, max_block_size: int = 2**28) -> tup
     if raw_size(data, record) > max_block_size:
         raise Refused(f"record at {record.offset}: over {max_block_size} bytes")
     at = record.offset + record.lead_size
-    head = read_segment(data[at - record.head_stored : at], record.head_raw, record.head_crc, record.codec)
+    head = read_segment(data[at - record.head_stored : at], record.head_raw, record.head_crc, record.codec, dictionary)
     if len(head) < 8 * record.pairs:
         raise Corrupt(f"record at {record.offset}: a head of {len(head)} bytes for {record.pairs} pairs")
     lengths = struct.unpack_from(f"<{2 * record.pairs}I", head)
@@ -265,7 +283,9 @@ def read_record(data: bytes, record: Record, max_block_size: int = 2**28) -> tup
     for large in directory:
         if value_lengths[large.number] != large.raw:
             raise Corrupt(f"record at {record.offset}: raw size of large value {large.number}")
-        larges[large.number] = read_segment(data[at : at + large.stored], large.raw, large.crc, record.codec)
+        larges[large.number] = read_segment(
+            data[at : at + large.stored], large.raw, large.crc, record.codec, dictionary
+        )
         at += large.stored
     small = [0 if number in larges else length for number, length in enumerate(value_lengths)]
     if 8 * record.pairs + sum(key_lengths) + sum(small) != len(head):

@@ -10,6 +10,7 @@ from pathlib import Path
 from .format2 import (
     BLOCK,
     CLOSED,
+    DICTIONARY,
     ENTRY,
     FILE_HEADER,
     FILE_MAGIC,
@@ -62,6 +63,7 @@ class Writer:
         self._totals = [0, 0, 0]
         self._last_crc = 0
         self._metadata = 0
+        self._dictionaries: list[int] = []
         header = FILE_HEADER.pack(FILE_MAGIC, file_id, 0, 0, codec, bytes(3), 0)[:-4]
         self.data = bytearray(header + U32.pack(zlib.crc32(header)))
         header = INDEX_HEADER.pack(INDEX_MAGIC, file_id, 0, 0, hash_key, bytes(20), 0)[:-4]
@@ -71,19 +73,26 @@ class Writer:
         """Say from now on that all data so far had reached the disk."""
         self.synced = len(self.data)
 
-    def write(self, key: bytes, pairs: Mapping[bytes, bytes] | Iterable[tuple[bytes, bytes]], kind: int = BLOCK) -> int:
+    def write(
+        self,
+        key: bytes,
+        pairs: Mapping[bytes, bytes] | Iterable[tuple[bytes, bytes]],
+        kind: int = BLOCK,
+        dictionary: int = 0,
+    ) -> int:
         """Append a record; returns its offset."""
         pairs = list(pairs.items() if isinstance(pairs, Mapping) else pairs)
+        codec = NONE if kind == DICTIONARY else self.codec
         values = [value for _, value in pairs]
         is_large = [len(value) >= self.large for value in values]
         small = [value for value, large in zip(values, is_large, strict=True) if not large]
         lengths = [len(name) for name, _ in pairs] + [len(value) for value in values]
         head = struct.pack(f"<{len(lengths)}I", *lengths) + b"".join([name for name, _ in pairs] + small)
-        head_stored = self._store(head)
+        head_stored = self._store(head, codec)
         directory, segments = b"", b""
         for number, value in enumerate(values):
             if is_large[number]:
-                stored = self._store(value)
+                stored = self._store(value, codec)
                 directory += LARGE.pack(number, len(value), len(stored), zlib.crc32(stored))
                 segments += stored
         offset = len(self.data)
@@ -103,8 +112,8 @@ class Writer:
             zlib.crc32(directory + key),
             self.ordinal,
             kind,
-            self.codec,
-            0,
+            codec,
+            dictionary,
         )
         self._last_crc = bound_crc(self.file_id, offset, header[8:])
         self.data += RECORD_MAGIC + U32.pack(self._last_crc) + header[8:] + directory + key + head_stored + segments
@@ -114,6 +123,8 @@ class Writer:
             self._entries.append(Entry(key, offset, self.stamp, size, lead, raw, len(pairs), kind, self.codec))
         if kind == METADATA:
             self._metadata = offset
+        if kind == DICTIONARY:
+            self._dictionaries.append(offset)
         self.stamp += 1
         self.ordinal += 1
         return offset
@@ -147,7 +158,8 @@ class Writer:
             self._totals = [sum(both) for both in zip(self._totals, (1, entry.pairs, entry.raw), strict=True)]
         count = len(entries) * 4 // 3 + 1 if slots is None else slots
         table = make_slots([entry.key for entry in entries], self.hash_key, count) if count else []
-        body += struct.pack(f"<{count}Q", *table) + keys
+        dictionaries, self._dictionaries = self._dictionaries, []
+        body += struct.pack(f"<{len(dictionaries) + count}Q", *dictionaries, *table) + keys
         body += bytes(-len(body) % 8)
         sums = make_sums(body)
         offset = len(self.index)
@@ -164,7 +176,7 @@ class Writer:
             *self._totals,
             self.stamp - 1 if self.ordinal else 0,
             self._metadata,
-            0,
+            len(dictionaries),
             self._last_crc,
             CLOSED if closed else 0,
             zlib.crc32(sums),
@@ -180,9 +192,9 @@ class Writer:
         if index:
             Path(f"{prefix}.idx").write_bytes(self.index)
 
-    def _store(self, raw: bytes) -> bytes:
+    def _store(self, raw: bytes, codec: int) -> bytes:
         """A segment as stored: compressed where that makes it smaller."""
-        deflated = raw if self.codec == NONE else self.deflate(raw)
+        deflated = raw if codec == NONE else self.deflate(raw)
         return deflated if len(deflated) < len(raw) else raw
 
 

@@ -41,11 +41,12 @@ class Inspection:
 
     def _other_history(self) -> bool:
         """Whether the last record that the index knows lies in the data as another one. FORMAT.md, «Index», Health."""
-        known, crc, to = 0, 0, START
+        known, crc, to, dictionary = 0, 0, START, 0
         for frame, _, _, last in self.listing.sums():
             if frame.to > self.size:
                 break
-            known, crc, to = max(last, frame.metadata), frame.last_crc, frame.to
+            dictionary = max([dictionary, *frame.dictionaries])
+            known, crc, to = max(last, frame.metadata, dictionary), frame.last_crc, frame.to
         if known == 0:
             return to > START
         record = self.survey.at(known)

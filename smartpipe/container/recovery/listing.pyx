@@ -66,6 +66,12 @@ cdef class Frame:
         return self.c.metadata
 
     @property
+    def dictionaries(self):
+        """The offsets of the dictionary records in what it covers."""
+        cdef uint64_t i
+        return [sp_load64(self.run.c.entries + SP_ENTRY * self.c.entries + 8 * i) for i in range(self.c.dictionaries)]
+
+    @property
     def last_crc(self):
         return self.c.last_crc
 

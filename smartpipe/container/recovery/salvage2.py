@@ -69,7 +69,7 @@ class Salvage2:
         """The block of a record, every byte of it checked, or why it can not be read."""
         record = visit.item
         assert isinstance(record, Record)
-        if not (record.is_block or record.is_metadata):
+        if not (record.is_block or record.is_metadata or record.is_dictionary):
             return errors.FormatError(f"a record of kind {record.kind}, which this version does not know")
         try:
             return self.inspection.survey.block(record, self.inspection.repaired_key(visit))

@@ -8,8 +8,8 @@ from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_DIRECTORY_ENTRY, SP_FILE_HEADER, SP_KIND_OPTIONAL, SP_METADATA, SP_OK, SP_RECORD_HEADER, Buffer,
-    crc32, record_decode, sp_entry, sp_key_position, sp_lead_size, sp_load32, sp_record,
+    SP_BLOCK, SP_DICTIONARY, SP_DIRECTORY_ENTRY, SP_FILE_HEADER, SP_KIND_OPTIONAL, SP_METADATA, SP_OK,
+    SP_RECORD_HEADER, Buffer, crc32, record_decode, sp_entry, sp_key_position, sp_lead_size, sp_load32, sp_record,
 )
 from smartpipe.container.block cimport Block
 from smartpipe.container.index cimport Index
@@ -82,6 +82,10 @@ cdef class Record:
         return self.c.kind == SP_METADATA
 
     @property
+    def is_dictionary(self):
+        return self.c.kind == SP_DICTIONARY
+
+    @property
     def is_optional(self):
         """Whether a reader that does not know its kind skips it."""
         return self.c.kind >= SP_KIND_OPTIONAL
@@ -112,6 +116,8 @@ cdef class Survey(Walk):
             record.offset = offset
             self.position = record.end = offset + record.c.size
             self.read_key(record)
+            if record.c.kind == SP_DICTIONARY:
+                self.source.note_dictionary(offset)
             return record
         if self.zeros(offset):
             self.position = self.size
@@ -163,6 +169,8 @@ cdef class Survey(Walk):
         if record.c.kind == SP_METADATA and record.c.key_length > 0:
             raise errors.CorruptError("a metadata record with a key", path=self.source.path, offset=record.offset)
         block.load_all()
+        if record.c.kind == SP_DICTIONARY and self.source.dictionary_at(record.offset) is None:
+            raise errors.CorruptError("a dictionary record that is none", path=self.source.path, offset=record.offset)
         return block
 
 

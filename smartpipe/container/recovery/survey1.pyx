@@ -273,6 +273,7 @@ cdef class Survey1:
             task.out = out.extend(room + SLACK)
             task.raw = room
             task.codec = SP_ZLIB
+            task.dictionary = NULL
             task.slack = SLACK if exact else 0
             task.check = False
             task.exact = exact

@@ -38,6 +38,7 @@ class _Verification:
         self.stamp = 0
         self.ordinal = 0
         self.metadata = 0
+        self.dictionaries: list[int] = []
         self.crc = self.listed_crc = 0
         self.whole = True  # nothing was damaged
         self.good_end = START
@@ -88,7 +89,7 @@ class _Verification:
         whole = False
         block = None
         try:
-            if not (record.is_block or record.is_metadata or record.is_optional):
+            if not (record.is_block or record.is_metadata or record.is_dictionary or record.is_optional):
                 raise errors.FormatError(f"a record of kind {record.kind}, which this version does not know")
             block = self.inspection.survey.block(record)
             whole = True
@@ -134,7 +135,9 @@ class _Verification:
         self.crc = record.crc
         if record.is_metadata:
             self.metadata = record.offset
-        if record.is_metadata or record.is_block:
+        if record.is_dictionary:
+            self.dictionaries.append(record.offset)
+        if record.is_metadata or record.is_block or record.is_dictionary:
             self.listed_crc = record.crc
 
     def duplicate(self, block: Block, record: Record) -> None:
@@ -252,6 +255,9 @@ class _Verification:
                 wrong.append(f"the frame ends at {frame.to} of the data, within a record")
             if frame.metadata != self.metadata:
                 wrong.append(f"the frame names metadata at {frame.metadata}, not {self.metadata}")
+            listed = [offset for offset in self.dictionaries if frame.start <= offset < frame.to]
+            if frame.dictionaries != listed:
+                wrong.append(f"the frame names dictionaries at {frame.dictionaries}, not {listed}")
             if frame.last_crc not in (self.crc, self.listed_crc):
                 wrong.append("the frame does not name the record before its end")
         return wrong

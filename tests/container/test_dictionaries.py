@@ -1,0 +1,310 @@
+"""Dictionaries of zstd: trained, kept in the pipe, found again, and what damage to them does."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from random import Random
+
+import pytest
+from backports import zstd
+from reference import format2, format2_writer
+
+import smartpipe
+
+from .pipes import FILE_ID, PAGES, Blocks, index, read, warned
+from .process import run
+
+CHANCE = Random(11)
+WORDS = ["page", "module", "index", "value", "error", "object", "list", "table", "python", "name", "path", "file"]
+
+
+def record(number: int) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """A small block like all others."""
+    content = {"id": number, "title": " ".join(CHANCE.choices(WORDS, k=4)), "score": CHANCE.random()}
+    return b"item/%d" % number, [(b"result", json.dumps(content).encode()), (b"log", b"200 in %d ms" % (number % 900))]
+
+
+RECORDS: Blocks = [record(number) for number in range(1500)]
+MIXED: Blocks = [*RECORDS[:20], *PAGES]
+
+
+@pytest.fixture(scope="module")
+def dictionary(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    prefix = tmp_path_factory.mktemp("train") / "records"
+    with smartpipe.open(prefix, "w") as pipe:
+        for key, pairs in RECORDS:
+            pipe.write(key, pairs)
+    return smartpipe.train(prefix, size=4096)
+
+
+def write(prefix: str, blocks: Blocks, dictionary: bytes | None, mode: str = "w", **options: object) -> None:
+    with smartpipe.open(prefix, mode, compress="zstd", dictionary=dictionary, **options) as pipe:  # type: ignore[call-overload]
+        for key, pairs in blocks:
+            pipe.write(key, pairs)
+
+
+def records(prefix: str) -> list[format2.Record]:
+    data = Path(prefix + ".datz").read_bytes()
+    return format2.scan(data, format2.read_file_header(data).file_id).records
+
+
+def copies(prefix: str) -> list[format2.Record]:
+    return [record for record in records(prefix) if record.kind == format2.DICTIONARY]
+
+
+def damage(prefix: str, *which: int) -> None:
+    """Flip a byte of the content of copies of dictionaries."""
+    data = bytearray(Path(prefix + ".datz").read_bytes())
+    for copy in [copies(prefix)[number] for number in which]:
+        data[copy.end - 5] ^= 0x55
+    Path(prefix + ".datz").write_bytes(data)
+
+
+def test_small_similar_blocks_shrink(dictionary: bytes, prefix: str) -> None:
+    assert 256 < len(dictionary) <= 4096
+    write(prefix, RECORDS, dictionary)
+    assert read(prefix) == RECORDS
+    without = prefix + "-without"
+    write(without, RECORDS, None)
+    stored, before = (
+        sum(record.size - 64 - record.key_length for record in records(path) if record.kind == format2.BLOCK)
+        for path in (prefix, without)
+    )
+    assert stored < 0.6 * before
+
+
+@pytest.mark.parametrize("level", [1, 6, 9])
+def test_everything_reads_it(level: int, dictionary: bytes, prefix: str) -> None:
+    write(prefix, MIXED, dictionary, level=level, verify=True, metadata={b"by": b"test"})
+    assert read(prefix) == MIXED
+    data = Path(prefix + ".datz").read_bytes()
+    plain = format2.read(data, index(prefix).read_bytes())
+    assert (plain.blocks, plain.metadata) == (MIXED, [(b"by", b"test")])
+    assert plain.index is not None
+    places = [place for frame in plain.index.frames for place in frame.dictionaries]
+    assert places == [copy.offset for copy in copies(prefix)]
+    assert [copy.dictionary for copy in copies(prefix)] == [1, 1]
+    report = smartpipe.verify(prefix)
+    assert report.ok and report.blocks == len(MIXED), report
+    with smartpipe.open(prefix) as pipe:
+        assert pipe.metadata == {b"by": b"test"}
+        assert list(pipe[b"item/7"]) == RECORDS[7][1]
+    index(prefix).unlink()
+    with warned() as messages:
+        assert read(prefix) == MIXED
+    assert messages
+    smartpipe.rebuild_index(prefix)
+    assert read(prefix) == MIXED
+    assert smartpipe.verify(prefix).ok
+
+
+def test_a_pipe_goes_on_with_its_own(dictionary: bytes, prefix: str) -> None:
+    write(prefix, RECORDS[:5], dictionary)
+    for number in range(5, 8):
+        with smartpipe.open(prefix, "a") as pipe:
+            pipe.write(*RECORDS[number])
+    write(prefix, RECORDS[8:9], dictionary, "a")
+    assert [copy.dictionary for copy in copies(prefix)] == [1, 1]
+    assert {record.dictionary for record in records(prefix)} == {1}
+    other = b"any bytes are a dictionary too: " + RECORDS[3][1][0][1]
+    write(prefix, RECORDS[9:12], other, "a")
+    assert [copy.dictionary for copy in copies(prefix)] == [1, 1, 2, 2]
+    with smartpipe.open(prefix, "a") as pipe:
+        pipe.write(*RECORDS[12])
+    assert [record.dictionary for record in records(prefix)][-4:] == [2, 2, 2, 2]
+    assert read(prefix) == RECORDS[:13]
+    assert smartpipe.verify(prefix).ok
+    assert format2.read(Path(prefix + ".datz").read_bytes(), index(prefix).read_bytes()).blocks == RECORDS[:13]
+
+
+def test_a_reader_meets_one_while_it_is_written(dictionary: bytes, prefix: str) -> None:
+    write(prefix, RECORDS[:2], None)
+    with smartpipe.open(prefix) as reader, smartpipe.open(prefix, "a", dictionary=dictionary) as pipe:
+        pipe.write(*RECORDS[2])
+        pipe.flush()
+        reader.refresh()
+        assert list(reader[RECORDS[2][0]]) == RECORDS[2][1]
+
+
+def test_a_writer_that_was_killed_goes_on(dictionary: bytes, prefix: str) -> None:
+    write(prefix, RECORDS[:3], dictionary)
+    data = Path(prefix + ".datz").read_bytes()
+    first = copies(prefix)[0]
+    # Within the first copy, the second, and the first block; the index listed nothing yet.
+    for end in (first.offset + 70, first.end, first.end + 70, first.end + (first.end - first.offset) + 20):
+        index(prefix).unlink(missing_ok=True)
+        Path(prefix + ".datz").write_bytes(data[:end])
+        with warned(), smartpipe.open(prefix, "a", compress="zstd", dictionary=dictionary) as pipe:
+            pipe.write(*RECORDS[5])
+        assert read(prefix) == [RECORDS[5]]
+        assert smartpipe.verify(prefix).ok
+        assert {copy.dictionary for copy in copies(prefix)} == {1}
+
+
+def test_of_two_copies_one_may_be_damaged(dictionary: bytes, prefix: str) -> None:
+    for which in (0, 1):
+        write(prefix, MIXED, dictionary)
+        damage(prefix, which)
+        assert read(prefix) == MIXED
+        assert format2.read(Path(prefix + ".datz").read_bytes(), index(prefix).read_bytes()).blocks == MIXED
+        report = smartpipe.verify(prefix)
+        assert [(found.what, found.offset) for found in report.damage] == [("damaged", copies(prefix)[which].offset)]
+        assert report.blocks == len(MIXED)
+        saved = f"{prefix}-saved{which}"
+        recovered = smartpipe.recover(prefix, saved)
+        assert (recovered.blocks, recovered.missing) == (len(MIXED), 1)
+        assert read(saved) == MIXED
+        with smartpipe.open(prefix, "a") as pipe:
+            pipe.write(b"more", {b"k": b"v" * 100})
+        assert read(prefix)[:-1] == MIXED
+
+
+def test_without_its_dictionary_a_block_is_damaged_and_says_so(dictionary: bytes, prefix: str) -> None:
+    write(prefix, RECORDS[:3], None)
+    write(prefix, RECORDS[3:6], dictionary, "a")
+    damage(prefix, 0, 1)
+    with smartpipe.open(prefix) as pipe:
+        assert [list(pipe[key]) for key, _ in RECORDS[:3]] == [pairs for _, pairs in RECORDS[:3]]
+        for key, _ in RECORDS[3:6]:
+            with pytest.raises(smartpipe.CorruptError, match="dictionary 1, which it was compressed with") as caught:
+                pipe[key]
+            assert caught.value.block == key and caught.value.path == prefix + ".datz"
+        assert [key for key, _ in pipe.items(on_error="skip")] == [key for key, _ in RECORDS[:3]]
+        assert pipe.stats()["skipped_blocks"] == 3
+    report = smartpipe.verify(prefix)
+    assert (len(report.damage), report.blocks) == (5, 3)
+    recovered = smartpipe.recover(prefix, prefix + "-saved")
+    assert (recovered.blocks, [lost.block for lost in recovered.lost]) == (
+        3,
+        [None, None, *(key for key, _ in RECORDS[3:6])],
+    )
+
+
+@pytest.mark.parametrize("what", ["content", "header", "header and index"])
+def test_a_number_is_never_used_again(what: str, dictionary: bytes, prefix: str) -> None:
+    write(prefix, RECORDS[3:6], dictionary)
+    if what == "content":
+        damage(prefix, 0, 1)
+    else:
+        data = bytearray(Path(prefix + ".datz").read_bytes())
+        for copy in copies(prefix):
+            data[copy.offset + 20] ^= 0x55
+        Path(prefix + ".datz").write_bytes(data)
+    if what == "header and index":
+        index(prefix).unlink()
+    with warned():
+        write(prefix, RECORDS[6:8], b"another dictionary " + dictionary, "a")
+    assert records(prefix)[-1].dictionary == 2
+    with warned(), smartpipe.open(prefix) as pipe:
+        assert list(pipe[RECORDS[6][0]]) == RECORDS[6][1]
+        for key, _ in RECORDS[3:6]:
+            with pytest.raises(smartpipe.CorruptError, match="dictionary 1, which it was compressed with"):
+                pipe[key]
+
+
+def test_pipes_of_others_are_read(prefix: str) -> None:
+    content = b'{"id": "title": "score": } 200 in ms'
+    made = zstd.ZstdDict(content, is_raw=True)
+    writer = format2_writer.Writer(
+        FILE_ID, codec=format2.ZSTD, large=4096, deflate=lambda raw: zstd.compress(raw, 3, zstd_dict=made)
+    )
+    for _ in range(2):
+        writer.write(b"", [(b"", content)], format2.DICTIONARY, 7)
+    for key, pairs in MIXED:
+        writer.write(key, pairs, dictionary=7)
+    writer.sync()
+    writer.frame(closed=True)
+    writer.save(prefix)
+    assert read(prefix) == MIXED
+    assert smartpipe.verify(prefix).ok
+    with smartpipe.open(prefix, "a") as pipe:
+        pipe.write(b"more", {b"k": b'{"id": 1, "title": "a"}' * 5})
+    assert records(prefix)[-1].dictionary == 7
+
+
+def test_records_that_are_no_dictionaries_are_damage(prefix: str) -> None:
+    for pairs, number in (([], 1), ([(b"", b"x")], 0), ([(b"k", b"x")], 1), ([(b"", b"x"), (b"", b"y")], 1)):
+        writer = format2_writer.Writer(FILE_ID, codec=format2.ZSTD, large=4096, deflate=zstd.compress)
+        writer.write(b"", pairs, format2.DICTIONARY, number)
+        writer.write(b"a", [(b"k", b"v")])
+        writer.write(b"b", [(b"k", b"w" * 99)], dictionary=1)
+        writer.sync()
+        writer.frame(closed=True)
+        writer.save(prefix)
+        with smartpipe.open(prefix) as pipe:
+            assert list(pipe[b"a"]) == [(b"k", b"v")]
+            with pytest.raises(smartpipe.CorruptError, match="dictionary 1"):
+                pipe[b"b"]
+        assert [found.what for found in smartpipe.verify(prefix).damage] == ["damaged", "damaged"]
+
+
+def test_both_bindings_read_and_write_with_it(dictionary: bytes, prefix: str) -> None:
+    code = """
+import smartpipe, sys
+with smartpipe.open(sys.argv[1]) as old, smartpipe.open(
+    sys.argv[2], "w", compress="zstd", dictionary=open(sys.argv[3], "rb").read()
+) as new:
+    for key, block in old.items():
+        new.write(key, block)
+"""
+    Path(prefix + "-dictionary").write_bytes(dictionary)
+    write(prefix, MIXED, dictionary)
+    run(code, prefix, prefix + "-there", prefix + "-dictionary", SMARTPIPE_ENGINE="python")
+    assert read(prefix + "-there") == MIXED
+    assert os.path.getsize(prefix + ".datz") == os.path.getsize(prefix + "-there.datz")
+
+
+def test_the_largest_dictionary(prefix: str) -> None:
+    content = Random(5).randbytes(2**20)
+    blocks = [(b"%d" % number, [(b"k", content[number * 50_000 :][:40_000])]) for number in range(20)]
+    write(prefix, blocks, content)
+    assert read(prefix) == blocks
+    assert os.path.getsize(prefix + ".datz") < 2 * len(content) + 10_000
+
+
+def test_many_dictionaries(prefix: str) -> None:
+    made = [b"dictionary %d: " % number + Random(number).randbytes(200) for number in range(40)]
+    blocks = [(b"%d" % number, [(b"k", content[20:] * 2)]) for number, content in enumerate(made)]
+    for content, block in zip(made, blocks, strict=True):
+        write(prefix, [block], content, "a" if content is not made[0] else "w")
+    assert {copy.dictionary for copy in copies(prefix)} == set(range(1, 41))
+    for _ in range(2):
+        assert read(prefix) == blocks
+    with smartpipe.open(prefix) as pipe:
+        assert [list(pipe[key]) for key, _ in reversed(blocks)] == [pairs for _, pairs in reversed(blocks)]
+    assert smartpipe.verify(prefix).ok
+
+
+def test_what_is_no_dictionary_or_no_place_for_one(dictionary: bytes, prefix: str) -> None:
+    for wrong in (b"", b"\x37\xa4\x30\xec and nothing of what has to follow"):
+        with pytest.raises(ValueError, match="not a dictionary of zstd"):
+            write(prefix, [], wrong)
+    with pytest.raises(ValueError, match="1048577 bytes, more than 1048576"):
+        write(prefix, [], bytes(2**20 + 1))
+    for options in ({}, {"compress": True}, {"compress": "lz4"}, {"compress": True, "format": 1}):
+        with pytest.raises(ValueError, match="a dictionary is for the codec zstd"):
+            smartpipe.open(prefix, "w", dictionary=dictionary, **options)  # type: ignore[call-overload]
+    with pytest.raises(TypeError):
+        smartpipe.open(prefix, "w", compress="zstd", dictionary="text")  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="for writing"):
+        smartpipe.open(prefix, dictionary=dictionary)  # type: ignore[call-overload]
+    assert not list(Path(prefix).parent.glob("pipe*"))
+
+
+def test_too_little_to_train_from(prefix: str) -> None:
+    write(prefix, RECORDS[:2], None)
+    with pytest.raises(ValueError, match="too little to train"):
+        smartpipe.train(prefix)
+    for size in (100, (1 << 20) + 1):
+        with pytest.raises(ValueError, match="not from 256 to 1048576"):
+            smartpipe.train(prefix, size=size)
+    with pytest.raises(smartpipe.PipeNotFoundError):
+        smartpipe.train(prefix + "-absent")
+
+
+def test_training_takes_the_pairs_that_are_selected(prefix: str) -> None:
+    write(prefix, RECORDS, None)
+    assert b"200 in " in smartpipe.train(prefix, size=2000)
+    assert b"200 in " not in smartpipe.train(prefix, size=2000, select=[b"result"])
