@@ -8,9 +8,9 @@ from typing_extensions import Buffer, Self, disjoint_base
 from smartpipe.container.durability import Grouped
 from smartpipe.container.headers import CODECS as CODECS
 from smartpipe.container.headers import CODECS_OF_FORMAT1 as CODECS_OF_FORMAT1
+from smartpipe.container.headers import ZSTD as ZSTD
 from smartpipe.container.incoming import Incoming as Incoming
 from smartpipe.container.incoming import _Table
-from smartpipe.container.headers import ZSTD as ZSTD
 from smartpipe.container.paths import EXTENSIONS as EXTENSIONS
 from smartpipe.container.paths import Paths
 from smartpipe.container.reader import MAX_BLOCK_SIZE as MAX_BLOCK_SIZE

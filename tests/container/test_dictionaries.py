@@ -15,6 +15,7 @@ import smartpipe
 
 from .pipes import FILE_ID, PAGES, Blocks, index, read, warned
 from .process import run
+from .test_columns import blocks_of
 
 CHANCE = Random(11)
 WORDS = ["page", "module", "index", "value", "error", "object", "list", "table", "python", "name", "path", "file"]
@@ -98,6 +99,38 @@ def test_everything_reads_it(level: int, dictionary: bytes, prefix: str) -> None
     smartpipe.rebuild_index(prefix)
     assert read(prefix) == MIXED
     assert smartpipe.verify(prefix).ok
+
+
+@pytest.mark.parametrize("durability", ["none", "close", "block"])
+def test_threads_compress_with_it(durability: str, dictionary: bytes, prefix: str) -> None:
+    write(prefix, MIXED, dictionary, threads=2, verify=True, durability=durability, metadata={b"by": b"test"})
+    write(prefix, RECORDS[20:40], None, "a", threads=2, durability=durability)
+    blocks = MIXED + RECORDS[20:40]
+    assert read(prefix) == blocks
+    assert {record.dictionary for record in records(prefix)} == {1}
+    assert format2.read(Path(prefix + ".datz").read_bytes(), index(prefix).read_bytes()).blocks == blocks
+    assert smartpipe.verify(prefix).ok
+    with smartpipe.open(prefix) as pipe:
+        assert [(key, list(block)) for key, block in pipe.items(threads=2)] == blocks
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_columns_are_read_and_written_with_it(threads: int, dictionary: bytes, prefix: str) -> None:
+    write(prefix, MIXED, dictionary, threads=threads)
+    copy = prefix + "-copy"
+    with smartpipe.open(prefix) as pipe:
+        batches = list(pipe.columns(threads=threads))
+    assert [blocks for batch in batches for blocks in blocks_of(batch)] == MIXED
+    with smartpipe.open(copy, "w", compress="zstd", dictionary=dictionary, threads=threads) as writer:
+        for batch in batches:
+            writer.write_columns(
+                (batch.block_key_offsets, batch.block_keys),
+                batch.block_pairs,
+                (batch.key_offsets, batch.keys),
+                (batch.value_offsets, batch.values),
+            )
+    assert {record.dictionary for record in records(copy)} == {1}
+    assert read(copy) == MIXED
 
 
 def test_a_pipe_goes_on_with_its_own(dictionary: bytes, prefix: str) -> None:
