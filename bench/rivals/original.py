@@ -56,10 +56,22 @@ class SmartPipeWriter:
         self.index.close()
 
 
+class Index:
+    """All keys, and for each the places in the data file and in the uncompressed data."""
+
+    def __init__(self, path: Path) -> None:
+        self.keys: list[bytes] = []
+        self.places: list[tuple[int, int]] = []
+        with path.open("rb") as file:
+            while length := file.read(4):
+                self.keys.append(file.read(LENGTH.unpack(length)[0]))
+                self.places.append(PLACES.unpack(file.read(16)))
+
+
 class SmartPipeReader(Store):
     """Reads the blocks in turn, or goes to one that was searched."""
 
-    def __init__(self, prefix: Path, threads: int = 1, index: list[tuple[bytes, int, int]] | None = None) -> None:
+    def __init__(self, prefix: Path, threads: int = 1, index: Index | None = None) -> None:
         self.prefix = prefix
         self.threads = threads
         plain = prefix.with_suffix(".dat")
@@ -68,29 +80,19 @@ class SmartPipeReader(Store):
         self.size = path.stat().st_size
         self.data = path.open("rb")
         self.next = 0
-        self.index = self.read_index() if index is None else index
-
-    def read_index(self) -> list[tuple[bytes, int, int]]:
-        index = []
-        with self.prefix.with_suffix(".idx").open("rb") as file:
-            while length := file.read(4):
-                key = file.read(LENGTH.unpack(length)[0])
-                index.append((key, *PLACES.unpack(file.read(16))))
-        return index
-
-    def find(self, key: bytes) -> int | None:
-        return next((number for number, entry in enumerate(self.index) if entry[0] == key), None)
+        self.index = Index(prefix.with_suffix(".idx")) if index is None else index
 
     def pull_block(self, key: bytes | None = None) -> Pairs:
+        places = self.index.places
         if key is not None:
-            found = self.find(key)
-            if found is None:
+            try:
+                self.next = self.index.keys.index(key)
+            except ValueError:
                 return iter(())
-            self.next = found
-            self.data.seek(self.index[found][1])
-        begin = self.index[self.next][1]
+            self.data.seek(places[self.next][0])
+        begin = places[self.next][0]
         self.next += 1
-        end = self.index[self.next][1] if self.next < len(self.index) else self.size
+        end = places[self.next][0] if self.next < len(places) else self.size
         if self.compress:
             raw = zlib.decompress(self.data.read(end - begin))
             return pairs(BytesIO(raw), len(raw))
@@ -98,9 +100,9 @@ class SmartPipeReader(Store):
 
     def read(self) -> Iterator[tuple[bytes, Pairs]]:
         if self.threads > 1:
-            bounds = [len(self.index) * part // self.threads for part in range(self.threads + 1)]
+            bounds = [len(self.index.keys) * part // self.threads for part in range(self.threads + 1)]
             return side_by_side([self.alone(begin, end) for begin, end in pairwise(bounds)])
-        return self.part(0, len(self.index))
+        return self.part(0, len(self.index.keys))
 
     def alone(self, begin: int, end: int) -> Iterator[tuple[bytes, Pairs]]:
         """The blocks from one number to another, through a file of its own."""
@@ -111,8 +113,8 @@ class SmartPipeReader(Store):
     def part(self, begin: int, end: int) -> Iterator[tuple[bytes, Pairs]]:
         """The blocks from one number to another."""
         self.next = begin
-        self.data.seek(self.index[begin][1])
-        for key, _, _ in self.index[begin:end]:
+        self.data.seek(self.index.places[begin][0])
+        for key in self.index.keys[begin:end]:
             yield key, self.pull_block()
 
     def get(self, key: bytes) -> Pairs:
@@ -128,7 +130,7 @@ class SmartPipeReader(Store):
         return next(value for found, value in self.pull_block(key) if found == name)
 
     def has(self, key: bytes) -> bool:
-        return self.find(key) is not None
+        return key in self.index.keys
 
     def close(self) -> None:
         self.data.close()

@@ -1,14 +1,16 @@
 """smartpipe itself."""
 
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import smartpipe
 from bench.corpus import Block
-from bench.rivals.rival import Form, Pairs, Rival, Store
+from bench.rivals.rival import GROUP, Form, Pairs, Rival, Store, groups
 
 CODECS = {"none": False, "deflate": "zlib", "zstd": "zstd", "lz4": "lz4"}
-BATCH = 64 << 10  # pairs of a batch of columns
 
 
 class Pipe(Rival):
@@ -35,6 +37,23 @@ class Pipe(Rival):
                 for name, value in pairs.items():
                     append(name, value)
 
+    def gathered(self, blocks: list[Block]) -> list[tuple[Any, ...]]:
+        """What `write_columns` takes, which its users have: the strings of many blocks behind one another."""
+        return [
+            (
+                strings([key for key, _ in group]),
+                offsets(len(pairs) for _, pairs in group),
+                strings([name for _, pairs in group for name in pairs]),
+                strings([value for _, pairs in group for value in pairs.values()]),
+            )
+            for group in groups(blocks, GROUP)
+        ]
+
+    def write_columns(self, folder: Path, batches: list[tuple[Any, ...]]) -> None:
+        with self.create(folder) as pipe:
+            for batch in batches:
+                pipe.write_columns(*batch)
+
     def open(self, folder: Path) -> Store:
         return PipeStore(folder / "pipe", self.form)
 
@@ -58,5 +77,22 @@ class PipeStore(Store):
     def get_pair(self, key: bytes, name: bytes) -> bytes:
         return self.pipe[key][name]
 
+    def columns(self) -> tuple[int, int]:
+        pairs = total = 0
+        for batch in self.pipe.columns():
+            pairs += len(batch)
+            total += int(batch.value_offsets[-1])
+        return pairs, total
+
     def close(self) -> None:
         self.pipe.close()
+
+
+def offsets(lengths: Iterable[int]) -> "array[int]":
+    """Where each of some strings begins behind one another, and where the last ends."""
+    return array("q", accumulate(lengths, initial=0))
+
+
+def strings(values: Sequence[bytes]) -> tuple["array[int]", bytes]:
+    """The offsets of some strings, and the strings behind one another."""
+    return offsets(map(len, values)), b"".join(values)
