@@ -110,6 +110,7 @@ cdef str words(int status)
 cdef uint32_t crc32(const uint8_t *p, size_t n) noexcept nogil
 cdef uint32_t crc32_on(uint32_t crc, const uint8_t *p, size_t n) noexcept nogil
 cdef uint64_t siphash(const uint8_t *key, const uint8_t *p, size_t n) noexcept nogil
+cdef uint64_t order_at(uint64_t seed, uint64_t count, uint64_t place) noexcept nogil
 cdef uint64_t most_raw(uint8_t codec, uint64_t stored) noexcept nogil
 
 cdef int pairs_check(const uint8_t *data, uint64_t n, uint32_t *pairs, uint64_t *good) noexcept nogil

@@ -53,6 +53,9 @@ cdef extern from "zlibng.h":
 cdef extern from "siphash.h":
     uint64_t sp_siphash13(const uint8_t *key, const uint8_t *p, size_t n) nogil
 
+cdef extern from "order.h":
+    uint64_t sp_order_at(uint64_t seed, uint64_t count, uint64_t place) nogil
+
 cdef extern from "pairs.h":
     int sp_pairs_check(const uint8_t *data, uint64_t n, uint32_t *pairs, uint64_t *good) nogil
     int sp_entry1_decode(const uint8_t *p, size_t n, sp_entry1 *entry) nogil
@@ -289,6 +292,10 @@ cdef uint32_t crc32_on(uint32_t crc, const uint8_t *p, size_t n) noexcept nogil:
 
 cdef uint64_t siphash(const uint8_t *key, const uint8_t *p, size_t n) noexcept nogil:
     return sp_siphash13(key, p, n)
+
+
+cdef uint64_t order_at(uint64_t seed, uint64_t count, uint64_t place) noexcept nogil:
+    return sp_order_at(seed, count, place)
 
 
 cdef uint64_t most_raw(uint8_t codec, uint64_t stored) noexcept nogil:

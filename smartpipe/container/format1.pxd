@@ -15,7 +15,7 @@ cdef class Format1(Layout):
     cdef bytes last_entry          # of them
     cdef uint64_t finished(self) except? 0
     cdef uint64_t last_offset(self) except? 0
-    cdef int plan(self, sp_entry *entry, uint64_t number, uint64_t stored, Task *task, bytes key) except -1
+    cdef int plan_task(self, sp_entry *entry, uint64_t number, uint64_t stored, Task *task, bytes key) except -1
     cdef uint64_t raw_size(self, uint64_t number, sp_entry *entry, uint64_t stored) except? 0
     cdef Buffer inflate_last(self, const uint8_t *stored, uint64_t n, bytes key, uint64_t offset)
     cdef Block open_block(self, const uint8_t *data, uint64_t n, uint64_t offset, Buffer memory, bytes key)

@@ -10,7 +10,7 @@ from smartpipe._codec cimport (
 )
 from smartpipe.container.block cimport Block
 from smartpipe.container.index cimport Index
-from smartpipe.container.layout cimport BATCH, MOST_BLOCKS, Batch
+from smartpipe.container.layout cimport MOST_BLOCKS, Batch
 from smartpipe.container.source cimport SLACK, Source, Task, is_too_large
 
 from smartpipe import errors
@@ -61,7 +61,7 @@ cdef class Format1(Layout):
         self.compressed = compressed
         self.index = Index()
         self.last_entry = b""
-        self.read_index(self.load())
+        self.read_index(self.load_index())
         if self.index.count == 0 and self.size > 0 and (locked or not self.written):
             raise errors.CorruptError(f"the index lists no block, and the data file has {self.size} bytes: the keys of "
                                       "its blocks are lost", path=self.index_path)
@@ -74,7 +74,7 @@ cdef class Format1(Layout):
             self.complaints.append(f"{self.index_path}: the index ends within an entry at offset {self.index_good}: "
                                    f"{self.index.count} blocks are listed before it")
 
-    def load(self):
+    def load_index(self):
         """Return the index file from the last entry that was taken in on.
 
         A writer lists a block before it writes it. The size of the data is that of a moment at which nothing more was
@@ -98,7 +98,7 @@ cdef class Format1(Layout):
                 file.close()
 
     def read_index(self, bytes data):
-        """Take in what `load` gave."""
+        """Take in what `load_index` gave."""
         cdef sp_entry1 found
         cdef sp_entry entry, last
         cdef const uint8_t *p
@@ -166,7 +166,7 @@ cdef class Format1(Layout):
         cdef bytes data
         with self.lock:
             try:
-                data = self.load()
+                data = self.load_index()
             except FileNotFoundError:
                 raise errors.ReplacedError("the pipe is being replaced; open it again", path=self.index_path) from None
             if self.index.count == 0 and header_of(self.source.file, self.source.path) is not None and self.size > 0:
@@ -266,7 +266,7 @@ cdef class Format1(Layout):
             return end, entry.stamp + block.record.head_raw, unfinished
         return 0, 0, unfinished
 
-    cdef int plan(self, sp_entry *entry, uint64_t number, uint64_t stored, Task *task, bytes key) except -1:
+    cdef int plan_task(self, sp_entry *entry, uint64_t number, uint64_t stored, Task *task, bytes key) except -1:
         """How a block is inflated: sizes checked, `raw` UNKNOWN for the last one of a compressed pipe."""
         cdef uint64_t raw = self.raw_size(number, entry, stored)
         cdef uint64_t limit = min(self.source.limit, <uint64_t>UINT32_MAX)
@@ -334,7 +334,7 @@ cdef class Format1(Layout):
         cdef uint64_t size
         cdef Task task
         self.extent(number, &entry, &size)
-        self.plan(&entry, number, size, &task, key)
+        self.plan_task(&entry, number, size, &task, key)
         self.source.read_into(entry.offset, size, stored.extend(size), key)
         if not self.compressed or size == 0:
             return self.open_block(stored.data, size, entry.offset, stored, key)
@@ -350,49 +350,55 @@ cdef class Format1(Layout):
                 raise self.source.failure(task.status, "the compressed block", key, entry.offset)
         return self.open_block(raw.data, task.raw, entry.offset, raw, key)
 
-    cdef int fill(self, Batch batch, uint64_t number, uint64_t stop, frozenset select) except -1:
-        cdef Buffer stored = batch.idle(batch.stored), memory = batch.idle(batch.inflated), tasks = batch.tasks, last
-        cdef list blocks = batch.blocks, places = []
-        cdef uint64_t begin = 0, end = 0, raw = 0, size
+    cdef int plan(self, Batch batch, uint64_t number, uint64_t stop) except -1:
+        cdef uint64_t size, raw
         cdef sp_entry entry
-        cdef Task plan
-        cdef Task *task
-        cdef Block block
-        blocks.clear()
-        batch.next = number
-        tasks.size = 0
-        while number < stop:
+        cdef Task task
+        batch.first = batch.next = number
+        batch.begin = batch.end = batch.raw = 0
+        batch.places = []
+        batch.tasks.size = 0
+        while batch.next < stop:
             key = None
             try:
-                self.extent(number, &entry, &size)
-                key = self.key(number, &entry)
-                self.plan(&entry, number, size, &plan, key)
+                self.extent(batch.next, &entry, &size)
+                key = self.key(batch.next, &entry)
+                self.plan_task(&entry, batch.next, size, &task, key)
             except errors.SmartPipeError:
-                if not places:
+                if batch.next == number:
                     raise
                 break
-            if not places:
-                begin = entry.offset
-            elif entry.offset + size - begin > BATCH or raw + (0 if plan.raw == UNKNOWN else plan.raw) > BATCH \
-                    or len(places) == MOST_BLOCKS:
+            raw = 0 if task.raw == UNKNOWN else task.raw
+            if batch.next == number:
+                batch.begin = entry.offset
+            elif (entry.offset + size - batch.begin > batch.most or batch.raw + raw > batch.most
+                    or batch.next - number == MOST_BLOCKS):
                 break
-            end = entry.offset + size
-            raw += 0 if plan.raw == UNKNOWN else plan.raw
-            places.append((key, entry.offset))
-            (<Task *>tasks.extend(sizeof(Task)))[0] = plan
-            number += 1
-        batch.next = number
-        self.source.read_into(begin, end - begin, stored.extend(end - begin), None)
-        memory.reserve(raw + SLACK * len(places))
-        task = <Task *>tasks.data
-        for _, offset in places:
-            task.stored = stored.data + (<uint64_t>offset - begin)
+            batch.end = entry.offset + size
+            batch.raw += raw
+            batch.places.append((key, entry.offset))
+            (<Task *>batch.tasks.extend(sizeof(Task)))[0] = task
+            batch.next += 1
+        return 0
+
+    cdef int load(self, Batch batch, frozenset select) except -1:
+        cdef Buffer stored = batch.idle(batch.stored), memory = batch.idle(batch.inflated), last
+        cdef uint64_t size = batch.end - batch.begin
+        cdef Task *task
+        cdef Block block
+        batch.blocks.clear()
+        self.source.read_into(batch.begin, size, stored.extend(size), None)
+        memory.reserve(batch.raw + SLACK * len(batch.places))
+        task = <Task *>batch.tasks.data
+        for _, offset in batch.places:
+            task.stored = stored.data + (<uint64_t>offset - batch.begin)
+            task.out = NULL
             if self.compressed and task.size > 0 and task.raw != UNKNOWN:
                 task.out = memory.extend(task.raw + SLACK)
             task += 1
-        self.source.run(<Task *>tasks.data, len(places))
-        task = <Task *>tasks.data
-        for key, offset in places:
+        self.source.run(<Task *>batch.tasks.data, len(batch.places))
+        task = <Task *>batch.tasks.data
+        for key, offset in batch.places:
             if task.status != SP_OK:
                 raise self.source.failure(task.status, "the compressed block", key, offset)
             if task.raw == UNKNOWN:
@@ -403,6 +409,6 @@ cdef class Format1(Layout):
             else:
                 block = self.open_block(task.out, task.raw, offset, memory, key)
             block.select = select
-            blocks.append(block)
+            batch.blocks.append(block)
             task += 1
         return 0

@@ -13,7 +13,7 @@ from smartpipe._codec cimport (
 from smartpipe.container.block cimport Block
 from smartpipe.container.frames cimport Frames
 from smartpipe.container.index cimport Index
-from smartpipe.container.layout cimport BATCH, MOST_BLOCKS, Batch
+from smartpipe.container.layout cimport MOST_BLOCKS, Batch
 from smartpipe.container.scan cimport Scan
 from smartpipe.container.source cimport SLACK, Source, Task, is_too_large
 from smartpipe.container.tally cimport Tally
@@ -195,47 +195,51 @@ cdef class Format2(Layout):
         return self.open_block(memory.data, present, entry.offset, memory, &entry,
                                <const uint8_t *>PyBytes_AS_STRING(key), key)
 
-    cdef int fill(self, Batch batch, uint64_t number, uint64_t stop, frozenset select) except -1:
-        cdef Buffer stored = batch.idle(batch.stored)
-        cdef list blocks = batch.blocks
-        cdef uint64_t begin = 0, end = 0, raw = 0, count = 0, size
+    cdef int plan(self, Batch batch, uint64_t number, uint64_t stop) except -1:
+        cdef uint64_t size
         cdef sp_entry entry
-        cdef Block block
-        cdef Index planned = self.index  # a damaged one is made anew meanwhile
-        blocks.clear()
-        batch.next = number
-        while number < stop:
+        batch.first = batch.next = number
+        batch.begin = batch.end = batch.raw = 0
+        batch.index = self.index
+        while batch.next < stop:
             try:
-                self.extent(number, &entry, &size)
+                self.extent(batch.next, &entry, &size)
             except errors.SmartPipeError:
-                if count == 0:
+                if batch.next == number:
                     raise
                 break
-            if self.index is not planned:
-                if count > 0:
+            if self.index is not batch.index:  # a damaged one was made anew
+                if batch.next > number:
                     break
-                planned = self.index
-            if count > 0:
-                if entry.offset < end or entry.offset - end > GAP:
+                batch.index = self.index
+            if batch.next > number:
+                if entry.offset < batch.end or entry.offset - batch.end > GAP:
                     break
-                if entry.offset + size - begin > BATCH or raw + entry.raw > BATCH or count == MOST_BLOCKS:
+                if (entry.offset + size - batch.begin > batch.most or batch.raw + entry.raw > batch.most
+                        or batch.next - number == MOST_BLOCKS):
                     break
             else:
-                begin = entry.offset
-            end = entry.offset + size
-            raw += entry.raw
-            count += 1
-            number += 1
-        batch.next = number
-        self.source.read_into(begin, end - begin, stored.extend(end - begin), None)
-        for number in range(number - count, number):
-            planned.entry(number, &entry)
-            block = self.open_block(stored.data + (entry.offset - begin), entry.size, entry.offset, stored, &entry,
-                                    planned.key_at(number, &entry), None)
+                batch.begin = entry.offset
+            batch.end = entry.offset + size
+            batch.raw += entry.raw
+            batch.next += 1
+        return 0
+
+    cdef int load(self, Batch batch, frozenset select) except -1:
+        cdef Buffer stored = batch.idle(batch.stored)
+        cdef uint64_t number
+        cdef sp_entry entry
+        cdef Block block
+        batch.blocks.clear()
+        self.source.read_into(batch.begin, batch.end - batch.begin, stored.extend(batch.end - batch.begin), None)
+        for number in range(batch.first, batch.next):
+            batch.index.entry(number, &entry)
+            block = self.open_block(stored.data + (entry.offset - batch.begin), entry.size, entry.offset, stored,
+                                    &entry, batch.index.key_at(number, &entry), None)
             block.select = select
-            blocks.append(block)
-        self.inflate_heads(blocks, batch.tasks, batch.idle(batch.inflated))
-        self.inflate_values(blocks, batch.tasks)
+            batch.blocks.append(block)
+        self.inflate_heads(batch.blocks, batch.tasks, batch.idle(batch.inflated))
+        self.inflate_values(batch.blocks, batch.tasks)
         return 0
 
     cdef int inflate_heads(self, list blocks, Buffer tasks, Buffer memory) except -1:

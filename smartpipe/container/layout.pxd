@@ -15,7 +15,16 @@ cdef enum:
 cdef class Batch:
     """Blocks that were read together, and the memory they share, which is used again when no block needs it."""
     cdef list blocks
+    cdef uint64_t most             # bytes that are read and that are inflated at once, but for a single block
+    cdef uint64_t first            # the number of the first block
     cdef uint64_t next             # the number of the block behind them
+    cdef uint64_t begin            # the bytes of the data file
+    cdef uint64_t end
+    cdef uint64_t raw              # what they inflate to, as far as that is known before
+    cdef Index index               # in which they were found
+    cdef list places               # format 1: key and offset of each
+    cdef list numbers              # of blocks that do not lie behind one another; None where they do
+    cdef object error              # what another thread met
     cdef list stored               # buffers, of which one or more are in use
     cdef list inflated
     cdef Buffer tasks              # in use only while the blocks are read
@@ -40,4 +49,7 @@ cdef class Layout:
     cdef int64_t find(self, const uint8_t *key, size_t n) except -2
     cdef Block fetch(self, uint64_t number, bytes key)
     cdef int fill(self, Batch batch, uint64_t number, uint64_t stop, frozenset select) except -1
+    cdef int plan(self, Batch batch, uint64_t number, uint64_t stop) except -1
+    cdef int load(self, Batch batch, frozenset select) except -1
+    cdef int load_each(self, Batch batch, list numbers, frozenset select) except -1
     cdef int extent(self, uint64_t number, sp_entry *entry, uint64_t *stored) except -1

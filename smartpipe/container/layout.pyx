@@ -20,6 +20,7 @@ cdef class Batch:
         self.stored = []
         self.inflated = []
         self.tasks = Buffer()
+        self.most = BATCH
 
     cdef Buffer idle(self, list pool):
         """A buffer of a pool that no block uses, empty."""
@@ -90,7 +91,32 @@ cdef class Layout:
 
     cdef int fill(self, Batch batch, uint64_t number, uint64_t stop, frozenset select) except -1:
         """Blocks from `number` on, at least one and none from `stop` on, checked and inflated as far as selected."""
+        self.plan(batch, number, stop)
+        self.load(batch, select)
+        return 0
+
+    cdef int plan(self, Batch batch, uint64_t number, uint64_t stop) except -1:
+        """Decide which blocks `load` reads, from what the index says of them; an error is that of block `number`."""
         raise TypeError("a layout is of a format")
+
+    cdef int load(self, Batch batch, frozenset select) except -1:
+        """Read, check and inflate what was planned. Several threads may do so, each with a batch of its own."""
+        raise TypeError("a layout is of a format")
+
+    cdef int load_each(self, Batch batch, list numbers, frozenset select) except -1:
+        """Blocks that do not lie behind one another, in this order."""
+        cdef sp_entry entry
+        cdef Block block
+        cdef uint64_t number
+        found = {}
+        for number in sorted(numbers):
+            self.entry(number, &entry)
+            block = self.fetch(number, self.key(number, &entry))
+            block.select = select
+            block.load_all()
+            found[number] = block
+        batch.blocks[:] = [found[number] for number in numbers]
+        return 0
 
     def rebuild(self, damage):
         """Make a damaged index anew."""

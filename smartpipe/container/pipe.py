@@ -34,6 +34,7 @@ def open(
     format: Literal[1, 2] | None = None,
     compress: bool | Literal["zlib"] | None = None,
     level: int = 6,
+    threads: int = 1,
     durability: Literal["none", "close", "block"] | Grouped = "close",
     max_block_size: int = MAX_BLOCK_SIZE,
     verify: bool = False,
@@ -48,6 +49,7 @@ def open(
     format: int | None = None,
     compress: bool | str | None = None,
     level: int = 6,
+    threads: int = 1,
     durability: str | Grouped = "close",
     max_block_size: int = MAX_BLOCK_SIZE,
     verify: bool = False,
@@ -62,7 +64,10 @@ def open(
 
     For writing: `format` is 2, or 1 for the original's; `compress` is False or True ("zlib"); None is 2 and False for a
     new pipe, and as the pipe is for "a". `level` is 1 (fastest) to 9 (smallest). `metadata` describes the pipe, a
-    mapping of bytes to bytes, which `Reader.metadata` gives back.
+    mapping of bytes to bytes, which `Reader.metadata` gives back. With `threads` of 2 or more so many threads compress
+    blocks while the next ones are taken in; they are written in the order in which they were given. A block counts as
+    written when `flush`, `sync` or `close` returns, with durability "block" when `write` does. An error of one is
+    raised by the next call.
 
     `durability` says what survives what (docs/durability.md). "close", the default: when `write` returns the system has
     the block, which survives the end of the process; `close` and `sync` let it reach the disk. "block": it is on the
@@ -89,6 +94,8 @@ def open(
     if mode == "r":
         if format is not None or compress is not None or metadata is not None or durability != "close" or verify:
             raise ValueError("format, compress, durability, verify and metadata are for writing")
+        if threads != 1:
+            raise ValueError("threads is for writing here; items() of a reader has its own")
         return Reader(path, max_block_size=max_block_size)
     if mode not in ("w", "x", "a"):
         raise ValueError(f"mode is {mode!r}, not r, w, x or a")
@@ -100,6 +107,7 @@ def open(
         format=format,
         compress=compress,
         level=level,
+        threads=threads,
         durability=durability,
         max_block_size=max_block_size,
         verify=verify,

@@ -12,6 +12,7 @@ from smartpipe.errors import SmartPipeError
 _T = TypeVar("_T")
 
 MAX_BLOCK_SIZE: Final[int]
+READAHEAD: Final[int]
 POLL: Final[float]
 _OnError = Literal["raise", "skip"] | Callable[[SmartPipeError], object]
 
@@ -31,6 +32,7 @@ class Entry(NamedTuple):
     stamp: int | None
 
 def check_limit(limit: int) -> int: ...
+def check_count(what: str, number: int) -> int: ...
 def reopened(kind: type[Reader], split: Split, confined: bool, cursor: int, limit: int) -> Reader: ...
 def handler_of(on_error: _OnError) -> Callable[[SmartPipeError], object] | None: ...
 def no_more_than_counted(error: SmartPipeError) -> None: ...
@@ -72,7 +74,15 @@ class Reader:
     ) -> Iterator[tuple[bytes, Block | None]]: ...
     def keys(self) -> Iterator[bytes]: ...
     def items(
-        self, select: Iterable[Buffer] | None = None, start: int | Buffer | None = None, on_error: _OnError = "raise"
+        self,
+        select: Iterable[Buffer] | None = None,
+        start: int | Buffer | None = None,
+        on_error: _OnError = "raise",
+        *,
+        threads: int = 1,
+        readahead: int = ...,
+        ordered: bool = True,
+        shuffle: int | None = None,
     ) -> Items: ...
     def refresh(self) -> int: ...
     def follow(

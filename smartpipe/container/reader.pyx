@@ -13,7 +13,8 @@ from smartpipe._codec cimport sp_entry
 from smartpipe.container.block cimport Block, as_bytes
 from smartpipe.container.format1 cimport Format1
 from smartpipe.container.format2 cimport Format2
-from smartpipe.container.layout cimport Batch, Layout
+from smartpipe.container.layout cimport Batch
+from smartpipe.container.readahead cimport Readahead
 
 from smartpipe import errors
 from smartpipe.container.headers import CODECS
@@ -24,6 +25,7 @@ cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *)
 
 MAX_BLOCK_SIZE = 256 << 20
+READAHEAD = 64 << 20
 POLL = 0.02  # s between two looks at a pipe that is followed
 
 Entry = namedtuple("Entry", "key number offset stored raw pairs stamp", module=__name__)
@@ -46,6 +48,14 @@ def check_limit(limit):
     if limit < 1:
         raise ValueError(f"max_block_size is {limit}, not at least 1")
     return min(limit, 0xffffffff)
+
+
+def check_count(what, number):
+    """Return a number that is at least 1."""
+    number = index(number)
+    if number < 1:
+        raise ValueError(f"{what} is {number}, not at least 1")
+    return number
 
 
 def reopened(kind, split, confined, cursor, limit):
@@ -246,7 +256,8 @@ cdef class Reader:
             yield self.layout.key(number, &entry)
             number += 1
 
-    def items(self, select=None, start=None, on_error="raise"):
+    def items(self, select=None, start=None, on_error="raise", *, threads=1, readahead=READAHEAD, ordered=True,
+              shuffle=None):
         """Iterate over (key, block), in the order of the file.
 
         Blocks are read and inflated many at a time. `select` is an iterable of pair keys: the blocks then show only
@@ -257,9 +268,17 @@ cdef class Reader:
         `on_error` is what happens at a block that can not be read: "raise" raises its error, and the iterator can go on
         behind it; "skip" leaves it out; a function leaves it out and is called with the error. What was left out is
         counted in `stats()["skipped_blocks"]`.
+
+        With `threads` of 2 or more, so many threads read, check and inflate what comes next while the loop works on
+        what it has; `readahead` bounds the bytes that are there at a time, stored and inflated, but for a block that is
+        larger. Without `ordered` blocks come as they are ready. With `shuffle`, a number, they come in a random order,
+        the same one for the same number and the same blocks; `start` and `position` are then places in that order.
         """
         self.check_open()
         handler = handler_of(on_error)
+        threads, readahead = check_count("threads", threads), check_count("readahead", readahead)
+        if shuffle is not None:
+            shuffle = index(shuffle) & 0xffffffffffffffff
         cdef Items items = Items.__new__(Items)
         items.reader = self
         items.handler = handler
@@ -269,6 +288,10 @@ cdef class Reader:
             if isinstance(select, (bytes, str)):
                 raise TypeError("select is an iterable of pair keys, not one key")
             items.select = frozenset([as_bytes(key, "the key") for key in select])
+        if threads > 1 or shuffle is not None:
+            items.stop = self.stop
+            items.ahead = Readahead(self.layout, items.select, threads, readahead, ordered, shuffle, self.first,
+                                    items.number)
         return items
 
     def _number_of(self, start):
@@ -481,6 +504,8 @@ cdef class Items:
     cdef Py_ssize_t at             # of the next block in the batch
     cdef uint64_t number           # of the next block
     cdef uint64_t careful          # up to here blocks are read one at a time, as one of them is damaged
+    cdef Readahead ahead           # None: blocks are read when they are asked for
+    cdef uint64_t stop             # of what is read ahead
     cdef Block last
     cdef Block before
     cdef bint running
@@ -491,6 +516,8 @@ cdef class Items:
     @property
     def position(self):
         """The number of the block that comes next."""
+        if self.ahead is not None and not self.ahead.ordered:
+            raise ValueError("without order there is no position")
         return self.number - self.reader.first
 
     def __next__(self):
@@ -522,6 +549,8 @@ cdef class Items:
 
     def _leave(self):
         """At the end: what somebody keeps keeps no neighbours."""
+        if self.ahead is not None:
+            self.ahead.stop()
         self.batch.blocks.clear()
         self.at = 0
         if self.before is not None and Py_REFCNT(<PyObject *>self.before) > 1:
@@ -531,22 +560,47 @@ cdef class Items:
         self.before = self.last = None
 
     cdef int fill(self) except -1:
-        cdef Layout layout = self.reader.layout
         cdef bint single
-        while self.number < self.reader.stop:
+        while True:
             # A batch with a damaged block is read again one by one, so that the good ones before it come first.
             single = self.number < self.careful
             try:
-                layout.fill(self.batch, self.number, self.number + 1 if single else self.reader.stop, self.select)
-                self.at = 0
+                if single or self.ahead is None:
+                    if self.number >= self.reader.stop:
+                        break
+                    self.read(single)
+                elif not self.take():
+                    break
                 return 0
             except errors.SmartPipeError as error:
                 self.batch.blocks.clear()
-                self.at = 0
-                if self.batch.next > self.number + 1:
+                if not single and self.batch.next > self.number + 1:
                     self.careful = self.batch.next
                     continue
                 self.number += 1
                 self.reader.skip(error, self.handler)
         self._leave()
         raise StopIteration
+
+    cdef int read(self, bint single) except -1:
+        """The blocks that come next, or a single one, read now."""
+        cdef uint64_t number = self.number
+        self.at = 0
+        if self.ahead is not None:
+            self.batch = Batch()
+            number = self.ahead.number_at(number, self.stop)
+        return self.reader.layout.fill(self.batch, number, number + 1 if single else self.reader.stop, self.select)
+
+    cdef bint take(self) except -1:
+        """The blocks that come next, read ahead; False at the end."""
+        cdef Batch batch = self.ahead.next(self.stop)
+        if batch is None:
+            return False
+        self.batch = batch
+        self.at = 0
+        self.number = batch.first
+        if batch.error is not None:
+            if not isinstance(batch.error, errors.SmartPipeError):
+                self.careful = batch.next  # whoever goes on misses none of them
+            raise batch.error
+        return True

@@ -28,6 +28,7 @@ class Writer:
         max_block_size: int = ...,
         verify: bool = False,
         metadata: Mapping[_Key, Buffer] | None = None,
+        threads: int = 1,
     ) -> None: ...
     @property
     def path(self) -> str: ...

@@ -7,6 +7,7 @@ import warnings
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 
+from smartpipe.container.background cimport Background, placed
 from smartpipe.container.block cimport as_bytes
 from smartpipe.container.encoder cimport Encoder, Encoder1, Encoder2
 from smartpipe.container.output cimport Output, Output2
@@ -18,7 +19,7 @@ from smartpipe.container.durability import check_durability
 from smartpipe.container.headers import CODECS
 from smartpipe.container.index import DamagedIndex
 from smartpipe.container.paths import EXTENSIONS, missing, paths_of
-from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader, check_limit
+from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader, check_count, check_limit
 
 
 cdef class Writer:
@@ -46,6 +47,8 @@ cdef class Writer:
     cdef uint64_t limit
     cdef int level                 # 0: not compressed
     cdef bint verify               # inflate each block before it is written
+    cdef Background background     # compresses in threads; None: each call does
+    cdef bint each                 # `write` returns when the block is on the disk
     cdef list encoders             # that are not in use
     cdef set open_keys             # of blocks that are being put together
     cdef BlockWriter current       # of checkpoint and append
@@ -56,7 +59,7 @@ cdef class Writer:
         self.closed = True
 
     def __init__(self, path, mode, *, format=None, compress=None, int level=6, durability="close",
-                 max_block_size=MAX_BLOCK_SIZE, bint verify=False, metadata=None):
+                 max_block_size=MAX_BLOCK_SIZE, bint verify=False, metadata=None, threads=1):
         self.lock = threading.RLock()
         self.encoders = []
         self.guards = []
@@ -69,6 +72,7 @@ cdef class Writer:
         if not 1 <= level <= 9:
             raise ValueError(f"level is {level}, not from 1 (fastest) to 9 (smallest)")
         check_durability(durability)
+        threads = check_count("threads", threads)
         self.verify = verify
         pairs = None if metadata is None else {
             as_bytes(key, "a key of metadata"): as_bytes(value, "a value of metadata")
@@ -78,9 +82,13 @@ cdef class Writer:
             self._open_files(mode, asked, bool(pairs))
             self.output.keep(durability, self.replacing)
             self.level = level if self.output.compressed else 0
+            self.each = durability == "block"
             self.closed = False
             if pairs:
                 self._write_metadata(pairs)
+            if threads > 1:
+                self.background = Background(self.output, threading.Condition(self.lock), threads, verify,
+                                             self.open_keys, self.encoders)
         except BaseException as error:
             self._release()
             if self.fresh:
@@ -145,24 +153,22 @@ cdef class Writer:
         (str), and StorageError where the system could not write; in each case nothing of this block is in the pipe.
         """
         cdef bytes block = as_bytes(key, "the block key")
-        cdef Encoder encoder
+        cdef Encoder encoder = None
         self.claim(block)
         try:
             encoder = self.encoder()
-            try:
-                self.fill(encoder, block, pairs)
-            finally:
-                # What is put together is used again, empty.
-                self.encoders.append(encoder)
-        finally:
-            self.open_keys.discard(block)
-
-    cdef int fill(self, Encoder encoder, bytes block, pairs) except -1:
-        try:
             encoder.fill(pairs)
-        except errors.BlockTooLargeError as error:
-            raise self._placed(error, block)
-        return self.commit(encoder, block)
+        except BaseException as error:
+            self.release(block, encoder)
+            raise placed(error, self.data_path, block)
+        self.commit(encoder, block)
+
+    cdef int release(self, bytes block, Encoder encoder) except -1:
+        """Give back the key of a block, and what it was put together in, which is used again."""
+        self.open_keys.discard(block)
+        if encoder is not None:
+            self.encoders.append(encoder)
+        return 0
 
     def block(self, key):
         """Return a block to be put together step by step in a `with` statement: `append(key, value)` adds a pair.
@@ -197,18 +203,30 @@ cdef class Writer:
             current._finish(True)
 
     cdef int commit(self, Encoder encoder, bytes block) except -1:
-        """Compress and write a block that was claimed."""
+        """Compress and write a block that was claimed, or let threads do so."""
+        if self.background is not None:
+            with self.lock:
+                try:
+                    self.background.make_room(encoder.raw)
+                    self.check_ready()
+                except BaseException:
+                    self.release(block, encoder)
+                    raise
+                self.background.add(block, encoder, self.each)
+            return 0
         try:
             encoder.encode(block)
             if self.verify:
                 encoder.prove()
-        except (errors.BlockTooLargeError, errors.EngineError) as error:
-            raise self._placed(error, block)
-        with self.lock:
-            self.check_open()
-            self.output.check_usable()
-            self.output.put(block, encoder)
-            self.output.acknowledge()
+            with self.lock:
+                self.check_open()
+                self.output.check_usable()
+                self.output.put(block, encoder)
+                self.output.acknowledge()
+        except BaseException as error:
+            raise placed(error, self.data_path, block)
+        finally:
+            self.release(block, encoder)
         return 0
 
     cdef int claim(self, bytes block) except -1:
@@ -217,8 +235,7 @@ cdef class Writer:
             raise errors.BlockTooLargeError(f"a key of {len(block)} bytes, with a max_block_size of {self.limit}",
                                             path=self.data_path, block=block)
         with self.lock:
-            self.check_open()
-            self.output.check_usable()
+            self.check_ready()
             if block in self.open_keys or self.has(block):
                 raise errors.DuplicateKeyError("the pipe has this block already", path=self.data_path, block=block)
             self.open_keys.add(block)
@@ -233,8 +250,31 @@ cdef class Writer:
             self.output.index.copy_tables()
             return self.output.index.find(key, PyBytes_GET_SIZE(block)) >= 0
 
-    def _placed(self, error, block):
-        return type(error)(error.args[0], path=self.data_path, block=block)
+    cdef int check_ready(self) except -1:
+        """Refuse to go on after the end, after an error, and once after that of a block which threads took over."""
+        self.check_open()
+        self.raise_late_error()
+        self.output.check_usable()
+        return 0
+
+    cdef int raise_late_error(self) except -1:
+        """Raise the error of a block that threads took over."""
+        if self.background is not None:
+            self.background.check()
+        return 0
+
+    cdef int finish_blocks(self) except -1:
+        """See to it that every block that was given is written."""
+        self.check_ready()
+        self.finish_background()
+        self.check_ready()
+        return 0
+
+    cdef int finish_background(self) except -1:
+        """Let threads write what they took over."""
+        if self.background is not None:
+            self.background.drain()
+        return 0
 
     cdef Encoder encoder(self):
         """An empty encoder that nobody uses."""
@@ -251,15 +291,13 @@ cdef class Writer:
     def flush(self):
         """Hand everything to the system, the index too, so that a reader that opens the pipe now finds it listed."""
         with self.lock:
-            self.check_open()
-            self.output.check_usable()
+            self.finish_blocks()
             self.output.flush()
 
     def sync(self):
         """Let everything that was written reach the disk. A failure is final: nothing more is written after it."""
         with self.lock:
-            self.check_open()
-            self.output.check_usable()
+            self.finish_blocks()
             self.output.sync()
 
     def close(self):
@@ -275,12 +313,18 @@ cdef class Writer:
             if self.closed:
                 return
             try:
+                if self.output.failed is None:
+                    self.output.check_usable()
+                    self.finish_background()
+                    self._finish_current()
+                    self.finish_background()
                 if self.output.failed is not None and not self.replacing:
                     # What was written before the error is whole, and readers find it without the rest of the index.
                     self.output.sync_after_failure()
+                    self.raise_late_error()
                     return
+                self.raise_late_error()
                 self.output.check_usable()
-                self._finish_current()
                 self.output.seal()
                 if self.replacing:
                     opening.publish(self.paths, self.output.data_path, self.output.index_path, self.output.format)
@@ -305,7 +349,9 @@ cdef class Writer:
             try:
                 if self.fresh:
                     opening.remove([self.output.index_path, self.output.data_path])
-                elif self.output.failed is None:
+                    return
+                self.finish_background()
+                if self.output.failed is None:
                     self.output.seal()
             finally:
                 self._release()
@@ -320,6 +366,8 @@ cdef class Writer:
     def _release(self):
         self.closed = True
         self.current = None
+        if self.background is not None:
+            self.background.drop()
         if self.output is not None:
             self.output.release()
         for guard in self.guards:
@@ -353,6 +401,7 @@ cdef class Writer:
                 return
             self.current = None
             try:
+                self.finish_background()
                 if self.output.failed is None:
                     self.output.seal()
             except errors.StorageError:
@@ -366,10 +415,13 @@ cdef class Writer:
         cdef bytes block = as_bytes(key, "the key")
         with self.lock:
             self.check_open()
-            return self.has(block)
+            return self.has(block) or (self.background is not None and block in self.background.keys)
 
     def __len__(self):
-        return self.output.index.count
+        if self.background is None:
+            return self.output.index.count
+        with self.lock:
+            return self.output.index.count + len(self.background.keys)
 
     @property
     def path(self):
@@ -412,19 +464,17 @@ cdef class BlockWriter:
         try:
             self.encoder.add(key, value)
         except errors.BlockTooLargeError as error:
-            raise self.writer._placed(error, self.key)
+            raise placed(error, self.writer.data_path, self.key)
 
     def _finish(self, keep):
         cdef Encoder encoder = self.encoder
         if encoder is None:
             return
         self.encoder = None
-        try:
-            if keep:
-                self.writer.commit(encoder, self.key)
-        finally:
-            self.writer.open_keys.discard(self.key)
-            self.writer.encoders.append(encoder)
+        if keep:
+            self.writer.commit(encoder, self.key)
+        else:
+            self.writer.release(self.key, encoder)
 
     def __del__(self):
         # Never finished: the key is free again.

@@ -48,10 +48,17 @@ class Plan(NamedTuple):
     """Seconds between two blocks, at most."""
     replaced: bool
     """Whether the pipe is replaced by another at last."""
+    threads: int
+    """Of each writer."""
 
     @property
     def options(self) -> dict[str, Any]:
-        return {**self.kind.options, "durability": DURABILITIES[self.durability]}
+        return {**self.kind.options, "durability": DURABILITIES[self.durability], "threads": self.threads}
+
+    @property
+    def acknowledges(self) -> bool:
+        """Whether a block is acknowledged when `write` returns."""
+        return self.durability == "block" or (self.durability != "none" and self.threads == 1)
 
 
 def case(number: int, random: Random, folder: Path) -> None:
@@ -62,6 +69,7 @@ def case(number: int, random: Random, folder: Path) -> None:
         random.choice((0.01, 0.1, 0.5)),
         random.choice((0.0, 0.0002, 0.002)),
         random.random() < 0.2,
+        random.choice((1, 1, 2)),
     )
     followers = [Child(partial(follow, plan, way)) for way in ("follow", "refresh")]
     writer = None
@@ -106,7 +114,7 @@ def write(plan: Plan, generation: int, clean: bool, last: bool, random: Random, 
             chance = random.random()
             if chance < plan.flushes:
                 (pipe.flush if chance < plan.flushes / 2 else pipe.sync)()
-            if chance < plan.flushes or plan.durability != "none":
+            if chance < plan.flushes or plan.acknowledges:
                 tell("\n".join(unsaid))
                 unsaid.clear()
             if plan.pause:

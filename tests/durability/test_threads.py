@@ -91,7 +91,7 @@ def share_a_reader(kind: Kind, random: Random, prefix: str) -> None:
 
 
 def read(reader: smartpipe.Reader, keys: list[bytes], random: Random, together: Together, closes: bool) -> None:
-    uses = (use_items, use_keys, use_get, use_many, use_refresh, use_kept)
+    uses = (use_items, use_shuffled, use_keys, use_get, use_many, use_refresh, use_kept)
     kept: list[tuple[bytes, smartpipe.Block]] = []
     while closes or not together.over():
         try:
@@ -111,7 +111,9 @@ def read(reader: smartpipe.Reader, keys: list[bytes], random: Random, together: 
 def use_items(reader: smartpipe.Reader, keys: list[bytes], random: Random, kept: list[Any]) -> None:
     start = random.randrange(len(keys))
     select = random.choice((None, [b"text"]))
-    for number, (key, block) in enumerate(reader.items(select=select, start=start), start):
+    threads, readahead = random.choice((1, 1, 2, 3)), random.choice((1000, 100_000, 64 << 20))
+    items = reader.items(select=select, start=start, threads=threads, readahead=readahead)
+    for number, (key, block) in enumerate(items, start):
         if key != keys[number]:
             raise Lost(f"{key!r} is number {number}")
         expected = [pair for pair in pairs_of(key) if select is None or pair[0] in select]
@@ -120,6 +122,15 @@ def use_items(reader: smartpipe.Reader, keys: list[bytes], random: Random, kept:
         if random.random() < 0.01:
             kept[:] = [*kept[-5:], (key, reader[key])]
             return
+
+
+def use_shuffled(reader: smartpipe.Reader, keys: list[bytes], random: Random, kept: list[Any]) -> None:
+    seen = []
+    for key, block in reader.items(shuffle=random.randrange(100), threads=random.choice((1, 2))):
+        check(key, block)
+        seen.append(key)
+    if sorted(seen) != sorted(keys):
+        raise Lost("a random order lacks keys")
 
 
 def use_keys(reader: smartpipe.Reader, keys: list[bytes], random: Random, kept: list[Any]) -> None:
@@ -168,7 +179,8 @@ def share_a_writer(kind: Kind, random: Random, prefix: str) -> None:
     try:
         durability = DURABILITIES[random.choice(list(DURABILITIES))]
         followers = Together(SECONDS)
-        with warned(), smartpipe.open(prefix, "x", **kind.options, durability=durability, level=1) as pipe:
+        options = {**kind.options, "durability": durability, "level": 1, "threads": random.choice((1, 2))}
+        with warned(), smartpipe.open(prefix, "x", **options) as pipe:
             for number in range(THREADS):
                 together.start(write, pipe, number, written[number], Random(random.random()), together)
             followers.start(lambda: seen[0].extend(follow(prefix)))

@@ -1,0 +1,139 @@
+"""Compressing blocks in threads while the writer takes the next ones.
+
+The threads are a pool of the standard library. Each works as long as blocks wait, and whichever has finished the block
+whose turn it is writes it, and those behind it that are ready.
+"""
+
+from collections import deque
+
+from libc.stdint cimport uint64_t
+
+from smartpipe import errors
+
+# So many bytes of pairs, and so many blocks for each thread, are taken in before a call has to wait.
+cdef uint64_t MOST = 64 << 20
+cdef Py_ssize_t DEEP = 8
+
+
+cdef class Job:
+    pass
+
+
+cdef class Background:
+    def __init__(self, Output output, changed, int threads, bint verify, set open_keys, list encoders):
+        from concurrent.futures import ThreadPoolExecutor
+
+        self.output = output
+        self.changed = changed
+        self.threads = threads
+        self.verify = verify
+        self.open_keys = open_keys
+        self.encoders = encoders
+        self.executor = ThreadPoolExecutor(threads, "smartpipe-write")
+        self.waiting = deque()
+        self.order = deque()
+        self.errors = deque()
+        self.keys = set()
+
+    cdef int make_room(self, uint64_t n) except -1:
+        """Wait until a block of n bytes can be taken over; the writer may have ended meanwhile."""
+        while self.order and (self.held + n > MOST or len(self.order) >= DEEP * self.threads):
+            self.changed.wait()
+        return 0
+
+    cdef int add(self, bytes key, Encoder encoder, bint wait) except -1:
+        """Take over a block that was claimed; with `wait` it is written when this returns."""
+        cdef Job job = Job()
+        job.key = key
+        job.encoder = encoder
+        job.awaited = wait
+        self.order.append(job)
+        self.waiting.append(job)
+        self.keys.add(key)
+        self.held += encoder.raw
+        if self.running < self.threads:
+            self.running += 1
+            try:
+                self.executor.submit(self._work)
+            except RuntimeError:  # the interpreter ends
+                self._work()
+        while wait and not job.written:
+            self.changed.wait()
+        if wait and job.error is not None:
+            raise job.error
+        return 0
+
+    def _work(self):
+        cdef Job job
+        while True:
+            with self.changed:
+                if not self.waiting:
+                    self.running -= 1
+                    return
+                job = self.waiting.popleft()
+            try:
+                job.encoder.encode(job.key)
+                if self.verify:
+                    job.encoder.prove()
+            except BaseException as error:
+                job.error = placed(error, self.output.data_path, job.key)
+            with self.changed:
+                job.encoded = True
+                self.settle()
+
+    cdef int settle(self) except -1:
+        """Write the blocks whose turn it is."""
+        cdef Job job
+        while self.order and (<Job>self.order[0]).encoded:
+            job = self.order[0]
+            if job.error is None:
+                # After an error of the system nothing more is written, and the first one tells.
+                told = self.output.failed is not None
+                try:
+                    self.output.check_usable()
+                    self.output.put(job.key, job.encoder)
+                    self.output.acknowledge()
+                except BaseException as error:
+                    job.error = error
+            else:
+                told = False
+            if job.error is not None and not told and not job.awaited:
+                self.errors.append(job.error)
+            self.order.popleft()
+            self.forget(job)
+        self.changed.notify_all()
+        return 0
+
+    def forget(self, Job job):
+        """Give back what a block has taken."""
+        self.held -= job.encoder.raw
+        self.keys.discard(job.key)
+        self.open_keys.discard(job.key)
+        self.encoders.append(job.encoder)
+        job.written = True
+
+    cdef int drain(self) except -1:
+        """Wait until everything is written."""
+        while self.order:
+            self.changed.wait()
+        return 0
+
+    cdef int drop(self) except -1:
+        """Write nothing more. What a thread is just compressing is dropped when it has."""
+        self.waiting.clear()
+        self.order.clear()
+        self.keys.clear()
+        self.executor.shutdown(wait=False)
+        return 0
+
+    cdef int check(self) except -1:
+        """Raise the error of a block that was taken over before."""
+        if self.errors:
+            raise self.errors.popleft()
+        return 0
+
+
+cdef object placed(error, path, block):
+    if isinstance(error, (errors.BlockTooLargeError, errors.EngineError)):
+        return type(error)(error.args[0], path=path, block=block)
+    return error

@@ -1,0 +1,335 @@
+"""Writing with threads: the same pipe as without, errors at the next call, and nothing left behind."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import multiprocessing
+import os
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import smartpipe
+from smartpipe._platform import disk
+
+from .pipes import KINDS, PAGES, Blocks, Kind, every_kind, files, index, read, write
+from .process import run
+from .test_readahead import mixed
+
+THREADS = [2, 3]
+DURABILITIES: list[Any] = ["none", "close", "block", smartpipe.Grouped(milliseconds=1), smartpipe.Grouped(bytes=1000)]
+
+
+@pytest.fixture(scope="module")
+def blocks() -> Blocks:
+    return mixed(600)
+
+
+def writers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("smartpipe-write")]
+
+
+def wait_for_no_writers() -> None:
+    end = time.monotonic() + 30
+    while writers():
+        assert time.monotonic() < end, "threads are still there"
+        time.sleep(0.001)
+
+
+@every_kind
+@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize("durability", DURABILITIES, ids=str)
+def test_threads_write_the_same_blocks_in_the_same_order(
+    kind: Kind, threads: int, durability: Any, blocks: Blocks, scratch: str
+) -> None:
+    write(scratch, blocks, kind, threads=threads, durability=durability, level=1)
+    assert read(scratch) == blocks
+    assert smartpipe.verify(scratch).ok
+    wait_for_no_writers()
+    with smartpipe.open(scratch, "a", threads=threads, durability=durability) as pipe:
+        pipe.write(*PAGES[0])
+        with pipe.block(b"step by step") as block:
+            for pair in PAGES[0][1]:
+                block.append(*pair)
+        pipe.checkpoint(b"as ever")
+        pipe.append(b"k", b"v")
+    assert read(scratch) == [*blocks, PAGES[0], (b"step by step", PAGES[0][1]), (b"as ever", [(b"k", b"v")])]
+
+
+@pytest.mark.parametrize("kind", KINDS[2:], ids=str)
+def test_the_files_of_format1_are_the_same(kind: Kind, blocks: Blocks, tmp_path: Path) -> None:
+    for threads in (1, 2):
+        (tmp_path / str(threads)).mkdir()
+        write(tmp_path / str(threads) / "pipe", blocks, kind, threads=threads)
+    assert files(tmp_path / "1" / "pipe") == files(tmp_path / "2" / "pipe")
+
+
+@every_kind
+def test_what_was_given_is_there_at_once(kind: Kind, blocks: Blocks, prefix: str) -> None:
+    with smartpipe.open(prefix, "x", **kind.options, threads=2, level=9) as pipe:
+        for number, (key, pairs) in enumerate(blocks):
+            pipe.write(key, pairs)
+            assert key in pipe and len(pipe) == number + 1
+            with pytest.raises(smartpipe.DuplicateKeyError):
+                pipe.write(key, {})
+        assert b"absent" not in pipe
+
+
+@every_kind
+@pytest.mark.parametrize("way", ["flush", "sync", "block"])
+def test_what_is_acknowledged_is_seen_by_a_reader(kind: Kind, way: str, blocks: Blocks, prefix: str) -> None:
+    durability: Any = "block" if way == "block" else "none"
+    with smartpipe.open(prefix, "x", **kind.options, threads=2, durability=durability) as pipe:
+        for number, (key, pairs) in enumerate(blocks[:60]):
+            pipe.write(key, pairs)
+            if way != "block":
+                if number % 10 != 9:
+                    continue
+                getattr(pipe, way)()
+            if index(prefix).exists():
+                with smartpipe.open(prefix) as reader:
+                    seen = len(reader)
+                # FORMAT.md, «Format 1»: the last block may be left out while a writer has the pipe open.
+                assert seen == number + 1 or (kind.format == 1 and seen == number)
+
+
+@every_kind
+def test_blocks_come_without_anyone_asking_for_them(kind: Kind, blocks: Blocks, prefix: str) -> None:
+    with smartpipe.open(prefix, "x", **kind.options, threads=2) as pipe:
+        for key, pairs in blocks[:20]:
+            pipe.write(key, pairs)
+        end = time.monotonic() + 30
+        while True:
+            with smartpipe.open(prefix) as reader:
+                if len(reader) == 20:
+                    break
+            assert time.monotonic() < end, "nothing is written by itself"
+            time.sleep(0.005)
+
+
+@every_kind
+def test_threads_that_share_a_writer_with_threads(kind: Kind, blocks: Blocks, prefix: str) -> None:
+    parts = [blocks[start::4] for start in range(4)]
+    with smartpipe.open(prefix, "x", **kind.options, threads=2, level=1) as pipe:
+
+        def work(part: Blocks) -> None:
+            for number, (key, pairs) in enumerate(part):
+                pipe.write(key, pairs)
+                if number % 50 == 49:
+                    pipe.flush()
+
+        threads = [threading.Thread(target=work, args=(part,)) for part in parts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    found = read(prefix)
+    assert sorted(found) == sorted(blocks)
+    for part in parts:
+        assert [block for block in found if block in part] == part
+
+
+# Errors
+
+
+class Failing:
+    """disk.write that fails from a call on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+        self.left = after
+        self.write = disk.write
+        monkeypatch.setattr(disk, "write", self)
+
+    def __call__(self, file: Any, data: Any) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.write(file, data)
+
+
+@every_kind
+@pytest.mark.parametrize("way", ["write", "flush", "sync", "close"])
+def test_an_error_of_the_system_is_raised_by_a_later_call(
+    kind: Kind, way: str, blocks: Blocks, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = smartpipe.open(prefix, "x", **kind.options, threads=2)
+    Failing(monkeypatch, 30)
+    with pytest.raises(smartpipe.StorageError) as caught:
+        for key, pairs in blocks[:40]:
+            pipe.write(key, pairs)
+        end = time.monotonic() + 30
+        while way == "write":
+            assert time.monotonic() < end
+            pipe.write(b"%d" % time.monotonic_ns(), {})
+        getattr(pipe, way)()
+    assert caught.value.errno == errno.ENOSPC and caught.value.path == pipe.data_path
+    if not pipe.closed:
+        for again in (pipe.flush, pipe.sync, lambda: pipe.write(b"more", {})):
+            with pytest.raises(smartpipe.StorageError, match="nothing more is written"):
+                again()
+    monkeypatch.undo()
+    pipe.close()
+    found = read(prefix)
+    assert 10 <= len(found) <= 40
+    assert found == blocks[: len(found)]
+
+
+def test_an_error_in_close_is_not_lost_and_nothing_is_replaced(
+    blocks: Blocks, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(prefix, PAGES, KINDS[1])
+    pipe = smartpipe.open(prefix, "w", compress=True, threads=2)
+    Failing(monkeypatch, 3)
+    for key, pairs in blocks[:5]:
+        try:
+            pipe.write(key, pairs)
+        except smartpipe.StorageError:
+            break
+    with pytest.raises(smartpipe.StorageError):
+        pipe.close()
+    monkeypatch.undo()
+    assert read(prefix) == PAGES
+
+
+WRONG = """
+import sys
+from zlib_ng import zlib_ng
+right = zlib_ng.compress
+zlib_ng.compress = lambda data, level=-1, *rest: right(bytes(data).replace(b"wrong", b"right"), level)
+
+import smartpipe
+pipe = smartpipe.open(sys.argv[1], "w", compress=True, verify=True, threads=2)
+for number in range(10):
+    pipe.write(b"%d" % number, {b"k": (b"wrong" if number in (3, 7) else b"good ") * 100})
+for number in (3, 7):
+    try:
+        pipe.flush() if sys.argv[2] == "flush" else pipe.close()
+    except smartpipe.EngineError as error:
+        print(error.block, error.path == pipe.data_path)
+pipe.close()
+"""
+
+
+@pytest.mark.parametrize("way", ["flush", "close"])
+def test_a_block_that_can_not_be_compressed_costs_itself_and_is_told(way: str, prefix: str) -> None:
+    said = run(WRONG, prefix, way, SMARTPIPE_ENGINE="python")
+    if way == "flush":
+        assert said == "b'3' True\nb'7' True\n"
+        assert [key for key, _ in read(prefix)] == [b"%d" % number for number in range(10) if number not in (3, 7)]
+    else:
+        # Closed with an error, it does not take the place of another, and its blocks are all there.
+        assert said == "b'3' True\n"
+        assert [key for key, _ in read(prefix)] == [b"%d" % number for number in range(10) if number not in (3, 7)]
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_too_few_threads(threads: int, prefix: str) -> None:
+    with pytest.raises(ValueError, match="threads is"):
+        smartpipe.open(prefix, "w", threads=threads)
+    assert files(prefix) == {}
+
+
+def test_threads_of_a_reader(prefix: str) -> None:
+    write(prefix, PAGES, KINDS[0])
+    with pytest.raises(ValueError, match="items"):
+        smartpipe.open(prefix, threads=2)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("bad", [{b"k": "text"}, [(b"k",)], b"bytes"], ids=str)
+def test_bad_pairs_are_refused_at_once(bad: Any, prefix: str) -> None:
+    with smartpipe.open(prefix, "x", threads=2) as pipe:
+        pipe.write(*PAGES[0])
+        with pytest.raises(TypeError):
+            pipe.write(b"bad", bad)
+        with pytest.raises(smartpipe.BlockTooLargeError):
+            pipe.write(b"bad", {b"k": bytes(300 << 20)})
+        assert b"bad" not in pipe
+        pipe.write(b"bad", {b"k": b"good"})
+    assert read(prefix) == [PAGES[0], (b"bad", [(b"k", b"good")])]
+
+
+# The end
+
+
+@every_kind
+def test_abort(kind: Kind, blocks: Blocks, prefix: str) -> None:
+    pipe = smartpipe.open(prefix, "w", **kind.options, threads=2, level=9)
+    for key, pairs in blocks[:100]:
+        pipe.write(key, pairs)
+    pipe.abort()
+    assert files(prefix) == {}
+    write(prefix, PAGES, kind)
+    pipe = smartpipe.open(prefix, "a", threads=2)
+    for key, pairs in blocks[:100]:
+        pipe.write(key, pairs)
+    pipe.checkpoint(b"open")
+    pipe.abort()
+    assert read(prefix) == [*PAGES, *blocks[:100]]
+    wait_for_no_writers()
+
+
+@every_kind
+def test_an_exception_in_the_with_statement(kind: Kind, blocks: Blocks, prefix: str) -> None:
+    write(prefix, PAGES, kind)
+    with pytest.raises(ZeroDivisionError), smartpipe.open(prefix, "w", **kind.options, threads=2) as pipe:
+        for key, pairs in blocks[:100]:
+            pipe.write(key, pairs)
+        raise ZeroDivisionError
+    assert read(prefix) == PAGES
+    assert read(prefix + ".new") == blocks[:100]
+    wait_for_no_writers()
+
+
+def test_a_writer_that_nobody_closes(blocks: Blocks, prefix: str) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pipe = smartpipe.open(prefix, "x", threads=2)
+        for key, pairs in blocks[:20]:
+            pipe.write(key, pairs)
+        pipe.flush()
+        del pipe, key, pairs
+        gc.collect()
+    assert [warning.category for warning in caught] == [ResourceWarning]
+    wait_for_no_writers()
+    assert read(prefix) == blocks[:20]
+
+
+LEFT = """
+import sys, warnings
+import smartpipe
+warnings.simplefilter("ignore")
+pipe = smartpipe.open(sys.argv[1], "x", compress=True, threads=2, level=9)
+for number in range(40):
+    pipe.write(b"%d" % number, {b"k": b"%d" % number * 20_000})
+print("end")
+"""
+
+
+def test_a_program_that_ends_without_closing_ends(prefix: str) -> None:
+    assert run(LEFT, prefix) == "end\n"
+    found = read(prefix)
+    assert found == [(b"%d" % n, [(b"k", b"%d" % n * 20_000)]) for n in range(len(found))]
+
+
+def test_a_forked_child_has_no_part_in_the_pipe(blocks: Blocks, prefix: str) -> None:
+    def child(pipe: smartpipe.Writer) -> None:
+        for use in (lambda: pipe.write(b"more", {}), pipe.flush, pipe.sync):
+            with pytest.raises(smartpipe.ClosedError):
+                use()
+        pipe.close()
+
+    with smartpipe.open(prefix, "x", threads=2) as pipe:
+        for key, pairs in blocks[:50]:
+            pipe.write(key, pairs)
+        pipe.flush()
+        process = multiprocessing.get_context("fork").Process(target=child, args=(pipe,))
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+        pipe.write(*PAGES[0])
+    assert read(prefix) == [*blocks[:50], PAGES[0]]
