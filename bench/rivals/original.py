@@ -1,7 +1,8 @@
 """The original SmartPipe, written anew from the description of what it does: pure Python, format 1, zlib.
 
-A writer keeps the pairs of a block until the next checkpoint; a reader has the index in memory as a list, which a key
-is searched in, and takes pair after pair from the data file, or from a block that was inflated whole.
+A writer keeps the pairs of a block in memory until the next checkpoint. A reader has the index in memory as a list, which a
+key is searched in, and takes pair after pair from the data file, or from a block that was inflated, until its position is
+where the next block begins: that is what the index has both offsets for.
 """
 
 import struct
@@ -27,7 +28,7 @@ class SmartPipeWriter:
         self.index = open(prefix.with_suffix(".idx"), "wb")  # noqa: SIM115
         self.compress = compress
         self.level = level
-        self.parts: list[bytes] = []
+        self.block = BytesIO()
         self.raw = 0
         self.stored = 0
 
@@ -38,12 +39,14 @@ class SmartPipeWriter:
         self.index.write(PLACES.pack(self.stored, self.raw))
 
     def append(self, key: bytes, value: bytes) -> None:
-        self.parts += (LENGTH.pack(len(key)), key, LENGTH.pack(len(value)), value)
+        for item in (key, value):
+            self.block.write(LENGTH.pack(len(item)))
+            self.block.write(item)
 
     def flush(self) -> None:
-        if self.parts:
-            block = b"".join(self.parts)
-            self.parts = []
+        block = self.block.getvalue()
+        if block:
+            self.block = BytesIO()
             self.raw += len(block)
             if self.compress:
                 block = zlib.compress(block, self.level)
@@ -96,7 +99,7 @@ class SmartPipeReader(Store):
         if self.compress:
             raw = zlib.decompress(self.data.read(end - begin))
             return pairs(BytesIO(raw), len(raw))
-        return pairs(self.data, end - begin)
+        return pairs(self.data, end)
 
     def read(self) -> Iterator[tuple[bytes, Pairs]]:
         if self.threads > 1:
@@ -136,12 +139,11 @@ class SmartPipeReader(Store):
         self.data.close()
 
 
-def pairs(file: BinaryIO, left: int) -> Iterator[tuple[bytes, bytes]]:
-    """The pairs of a block."""
-    while left:
-        key = file.read(LENGTH.unpack(file.read(4))[0])
-        value = file.read(LENGTH.unpack(file.read(4))[0])
-        left -= 8 + len(key) + len(value)
+def pairs(data: BinaryIO, end: int) -> Iterator[tuple[bytes, bytes]]:
+    """The pairs up to the end of a block."""
+    while data.tell() < end:
+        key = data.read(LENGTH.unpack(data.read(4))[0])
+        value = data.read(LENGTH.unpack(data.read(4))[0])
         yield key, value
 
 
