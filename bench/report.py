@@ -15,7 +15,7 @@ EQUAL = 1.05
 
 def markdown(results: Results) -> str:
     """Return the whole section: where it was measured, goals, tables, and where smartpipe loses."""
-    parts = [header(results), "### What was to be reached", goal_table(results), "### Figures", HOW]
+    parts = [header(results), "### Goals", goal_table(results), "### Figures", HOW]
     for workload in results.workloads.values():
         if any(results.measured(workload.name, entrant.name) for entrant in workload.entrants):
             parts.append(table(results, workload))
@@ -78,6 +78,8 @@ COLUMNS = {
 
 def shown(results: Results, workload: Workload, entrant: Entrant, column: str) -> bool:
     if column == "anonymous" and workload.data != "keys":
+        return False
+    if column == "stored" and not any(entrant.action.startswith("write") for entrant in workload.entrants):
         return False
     return results.has(workload.name, entrant.name, column)
 

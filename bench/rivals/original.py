@@ -1,8 +1,8 @@
 """The original SmartPipe, written anew from the description of what it does: pure Python, format 1, zlib.
 
-A writer keeps the pairs of a block in memory until the next checkpoint. A reader has the index in memory as a list, which a
-key is searched in, and takes pair after pair from the data file, or from a block that was inflated, until its position is
-where the next block begins: that is what the index has both offsets for.
+A writer keeps the pairs of a block in memory until the next checkpoint. A reader has the index in memory as a list,
+which a key is searched in, and takes pair after pair from the data file, or from a block that was inflated, until
+its position is where the next block begins: that is what the index has both offsets for.
 """
 
 import struct
