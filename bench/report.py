@@ -33,7 +33,8 @@ processor time by the time. Rows in italics are no contenders, but what lies ben
 def header(results: Results) -> str:
     machine = results.machine
     versions = ", ".join(f"{name} {machine[name]}" for name in machine if name not in PLACE)
-    run = f"`{machine['command']}`, {results.rounds()} rounds, {machine['date']}, at {machine['commit']}"
+    rounds = results.rounds()
+    run = f"`{machine['command']}`, {rounds} round{'s' * (rounds > 1)}, {machine['date']}, at {machine['commit']}"
     where = ", ".join(machine[name] for name in ("processor", "memory", "system", "file system"))
     return f"{run}. {where}, load {machine['load']} at the beginning. {machine['corpus']}. {versions}."
 
