@@ -1,7 +1,7 @@
 """Arrow IPC and Parquet: pages as a row per block with a column per pair; small pairs as a row per pair."""
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
 
@@ -14,17 +14,18 @@ from bench.rivals.rival import Form, Pairs, Rival, Store, groups
 
 WIDE = 8  # pair keys from which on a column for each is too many
 PAGES = 64  # blocks of a batch, of 41 KB each
-SMALL = 1000
+SMALL = 1000  # blocks of a batch, of a hundred small pairs
 LONG = pa.schema([("block", pa.binary()), ("key", pa.binary()), ("value", pa.binary())])
 
 
 def batches(blocks: Iterable[Block]) -> Iterator[pa.RecordBatch]:
     """The blocks as batches of rows."""
-    names: list[bytes] | None = None
-    for group in groups(blocks, PAGES):
-        if names is None:
-            names = list(group[0][1])
-        if len(names) < WIDE:
+    rest = iter(blocks)
+    first = next(rest)
+    names = list(first[1])
+    wide = len(names) < WIDE
+    for group in groups(chain([first], rest), PAGES if wide else SMALL):
+        if wide:
             columns = [[key for key, _ in group]] + [[pairs[name] for _, pairs in group] for name in names]
             fields = [("block", pa.binary()), *((name.decode(), pa.large_binary()) for name in names)]
             schema = pa.schema(fields)
@@ -65,7 +66,10 @@ class Parquet(Rival):
         codec = "none" if self.form.codec == "none" else self.form.codec
         for batch in batches(blocks):
             if writer is None:
-                writer = pq.ParquetWriter(folder / "blocks.parquet", batch.schema, compression=codec)
+                # A dictionary is for what repeats: keys, and not pages.
+                repeated = [name for name in ("block", "key") if batch.schema.names == LONG.names]
+                options = {"compression": codec, "use_dictionary": repeated, "write_statistics": False}
+                writer = pq.ParquetWriter(folder / "blocks.parquet", batch.schema, **options)
             writer.write_batch(batch)
         if writer is not None:
             writer.close()
@@ -128,7 +132,8 @@ class ParquetStore(Rows):
         self.form = form
 
     def batches(self, names: list[str] | None) -> Iterator[pa.RecordBatch]:
-        return self.file.iter_batches(SMALL * 100, columns=names, use_threads=self.form.threads > 1)
+        for number in range(self.file.num_row_groups):
+            yield from self.file.read_row_group(number, names, self.form.threads > 1).to_batches()
 
     def close(self) -> None:
         self.file.close()
