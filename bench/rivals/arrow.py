@@ -1,8 +1,7 @@
 """Arrow IPC and Parquet: pages as a row per block with a column per pair; small pairs as a row per pair."""
 
 from collections.abc import Iterable, Iterator
-from itertools import chain, groupby
-from operator import itemgetter
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -86,11 +85,10 @@ class Rows(Store):
 
     def read(self) -> Iterator[tuple[bytes, Pairs]]:
         for batch in self.batches(None):
-            columns = [column.to_pylist() for column in batch.columns]
             if batch.schema.names == LONG.names:
-                for key, rows in groupby(zip(*columns, strict=True), itemgetter(0)):
-                    yield key, [(name, value) for _, name, value in rows]
+                yield from runs(batch)
             else:
+                columns = [column.to_pylist() for column in batch.columns]
                 names = [name.encode() for name in batch.schema.names[1:]]
                 for key, *values in zip(*columns, strict=True):
                     yield key, zip(names, values, strict=True)
@@ -105,6 +103,16 @@ class Rows(Store):
             rows += batch.num_rows
             total += pc.sum(pc.binary_length(batch.column("value"))).as_py()
         return rows, total
+
+
+def runs(batch: pa.RecordBatch) -> Iterator[tuple[bytes, Pairs]]:
+    """The blocks of a batch with a row per pair: rows of the same block, one after another."""
+    blocks = pc.run_end_encode(batch.column("block"))
+    names, values = batch.column("key").to_pylist(), batch.column("value").to_pylist()
+    begin = 0
+    for key, end in zip(blocks.values.to_pylist(), blocks.run_ends.to_pylist(), strict=True):
+        yield key, zip(names[begin:end], values[begin:end], strict=True)
+        begin = end
 
 
 class IpcStore(Rows):
