@@ -20,6 +20,22 @@ cdef extern from "<sys/file.h>":
     int LOCK_UN
     int flock(int fd, int operation)
 
+cdef extern from *:
+    """
+    #include <errno.h>
+    #include <fcntl.h>
+    /* Python.h asks for what Linux has beyond POSIX. */
+    static int sp_allocate(int fd, long long offset, long long size) {
+    #ifdef __linux__
+        return fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, size) == 0 ? 0 : errno;
+    #else
+        (void)fd, (void)offset, (void)size;
+        return ENOTSUP;
+    #endif
+    }
+    """
+    int sp_allocate(int fd, long long offset, long long size) nogil
+
 cdef size_t MOST_AT_ONCE = 1 << 30  # Linux reads at most 2 GiB - 4 KiB in one call, macOS INT_MAX
 
 
@@ -63,6 +79,11 @@ cdef class Descriptor:
         """Return the size of the file in bytes."""
         return os.fstat(self.number).st_size
 
+    def room(self):
+        """Return how many bytes the file has on the disk behind its end."""
+        status = os.fstat(self.number)
+        return max(512 * status.st_blocks - status.st_size, 0)
+
     def is_named(self, path):
         """Whether it is the file that has a name now; FileNotFoundError where none has."""
         return os.path.samestat(os.fstat(self.number), os.stat(path))
@@ -104,6 +125,14 @@ class Disk:
             rest = memoryview(data)[written:]
             while rest:
                 rest = rest[os.write(file.number, rest):]
+
+    def allocate(self, Descriptor file, long long offset, long long size):
+        """Let a file have room on the disk behind its end, which stays where it is."""
+        cdef int number
+        with nogil:
+            number = sp_allocate(file.number, offset, size)
+        if number != 0:
+            raise OSError(number, os.strerror(number))
 
     def truncate(self, Descriptor file, size):
         os.ftruncate(file.number, size)

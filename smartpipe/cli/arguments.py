@@ -41,10 +41,17 @@ def new_pipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--format", "number", type=click.Choice(["1", "2"]), help="Format of the new pipe.")
     @click.option("--compress", type=click.Choice(["none", "zlib"]), help="Codec of the new pipe.")
     @click.option("--level", type=click.IntRange(1, 9), metavar="N", help="1 is fastest, 9 smallest.")
+    @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads that compress.  [default: 1]")
     @click.option("--replace", is_flag=True, help="Replace a pipe that exists, when all is written.")
     @functools.wraps(command)
     def with_options(
-        *arguments: Any, number: str | None, compress: str | None, level: int | None, replace: bool, **others: Any
+        *arguments: Any,
+        number: str | None,
+        compress: str | None,
+        level: int | None,
+        threads: int | None,
+        replace: bool,
+        **others: Any,
     ) -> Any:
         options: dict[str, Any] = {"mode": "w" if replace else "x"}
         if number is not None:
@@ -53,6 +60,8 @@ def new_pipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
             options["compress"] = False if compress == "none" else compress
         if level is not None:
             options["level"] = level
+        if threads is not None:
+            options["threads"] = threads
         return command(*arguments, options=options, **others)
 
     return with_options

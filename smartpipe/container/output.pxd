@@ -18,6 +18,8 @@ cdef class Output:
     cdef Descriptor index_file
     cdef readonly uint64_t size    # of the data: whole blocks only
     cdef uint64_t written          # how much of that the system has
+    cdef uint64_t allocated        # up to here the file has room on the disk
+    cdef bint cramped              # the system has no room ahead to give
     cdef uint64_t synced           # how much of that this writer brought to the disk
     cdef bint each                 # each block is synced
     cdef bint syncs                # blocks are synced at the end
@@ -29,6 +31,7 @@ cdef class Output:
     cdef object failed_number      # of the system for that; None: it was an interrupt
     cdef readonly str failed       # why nothing more is written; None while all is well
     cdef int put(self, bytes key, Encoder encoder) except -1
+    cdef int make_room(self, uint64_t n) except -1
     cdef int check_usable(self) except -1
     cdef int acknowledge(self) except -1
 

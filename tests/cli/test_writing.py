@@ -24,6 +24,8 @@ def test_convert(run, pipe, tmp_path):
         (["--format=1", "--compress=none"], (1, "none")),
         (["--compress", "none"], (2, "none")),
         (["--compress", "zlib", "--level", "9"], (2, "zlib")),
+        (["--threads", "2"], (2, "zlib")),
+        (["--format", "1", "--threads", "3"], (1, "zlib")),
     ],
 )
 def test_convert_to_another_form(options, form, run, pipe, tmp_path):
@@ -91,7 +93,8 @@ def test_a_pipe_is_not_converted_onto_itself(run, pipe):
     assert everything(pipe) == before
 
 
-@pytest.mark.parametrize("option", [["--format", "3"], ["--level", "0"], ["--level", "10"], ["--compress", "magic"]])
+@pytest.mark.parametrize("option", [["--format", "3"], ["--level", "0"], ["--level", "10"], ["--compress", "magic"],
+                                    ["--threads", "0"]])  # fmt: skip
 def test_values_that_an_option_does_not_have(option, run, pipe, tmp_path):
     code, out, err = run("convert", pipe, tmp_path / "new", *option)
     assert (code, out) == (2, b"") and option[0] in err

@@ -5,10 +5,13 @@ from __future__ import annotations
 import array
 import collections
 import ctypes
+import errno
 import gc
 import mmap
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
@@ -1167,3 +1170,58 @@ def test_an_unfinished_pipe_of_format_1_does_not_take_the_place_of_another(kind:
     with smartpipe.open(prefix, "a") as pipe:
         pipe.write(*NEW)
     assert read(prefix) == [*SMALL, NEW]
+
+
+# Room on the disk
+
+
+def room(path: Path) -> int:
+    """Bytes that a file has on the disk behind its end."""
+    return max(path.stat().st_blocks * 512 - path.stat().st_size, 0)
+
+
+@every_kind
+@pytest.mark.skipif(sys.platform != "linux", reason="room is made ahead on Linux only")
+def test_a_long_file_gets_room_ahead_and_gives_back_what_is_left(kind: Kind, prefix: str) -> None:
+    path = kind.data(prefix)
+    for mode in ("x", "a"):
+        with smartpipe.open(prefix, mode, durability="none", **kind.options) as pipe:  # type: ignore[call-overload]
+            for number in range(60):
+                pipe.write(b"%s %d" % (mode.encode(), number), {b"k": os.urandom(100_000)})
+            pipe.flush()
+            assert room(path) >= 1 << 20
+        assert room(path) < 1 << 17
+    assert smartpipe.verify(prefix).ok
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="room is made ahead on Linux only")
+def test_room_that_a_killed_writer_left_is_given_back(prefix: str) -> None:
+    code = """
+import os, sys, smartpipe
+pipe = smartpipe.open(sys.argv[1], "x")
+for number in range(60):
+    pipe.write(b"%d" % number, {b"k": os.urandom(100_000)})
+print(len(pipe), flush=True)
+os.kill(os.getpid(), 9)
+"""
+    subprocess.run([sys.executable, "-c", code, prefix], check=False, capture_output=True)
+    path = Path(prefix + ".dat")
+    assert room(path) >= 1 << 20
+    with smartpipe.open(prefix, "a") as pipe:
+        assert len(pipe) == 60
+    assert room(path) < 1 << 17
+
+
+@every_kind
+def test_where_the_system_has_no_room_to_give_ahead(kind: Kind, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def refused(file: object, offset: int, size: int) -> None:
+        asked.append(size)
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(disk, "allocate", refused)
+    blocks = [(b"%d" % number, [(b"k", os.urandom(100_000))]) for number in range(60)]
+    write(prefix, blocks, kind)
+    assert len(asked) == 1  # it is not asked again
+    assert read(prefix) == blocks

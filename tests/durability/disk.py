@@ -142,6 +142,10 @@ class Recording:
             self._real["write"](file, data)
             self.calls.append(Write(self._files[file], offset, bytes(data)))
 
+    def allocate(self, file: Descriptor, offset: int, size: int) -> None:
+        """Nothing that is read depends on it."""
+        self._real["allocate"](file, offset, size)
+
     def truncate(self, file: Descriptor, size: int) -> None:
         with self._changing:
             self._real["truncate"](file, size)

@@ -282,13 +282,13 @@ def cut_between_pairs(found: Blocks, whole: Blocks) -> bool:
 
 
 def found_at(prefix: str, kind: Kind) -> Blocks | None:
-    """What is there; None where a pipe of format 1 has no index at this instant."""
+    """What is there; None where a pipe of format 1 has no index at this instant, or is told to be replaced just now."""
     try:
         return read(prefix)
     except smartpipe.PipeNotFoundError:
         return []
     except smartpipe.FormatError as error:
-        if kind.format == 2 or "index" not in str(error):
+        if kind.format == 2 or not ("index" in str(error) or "being replaced" in str(error)):
             raise
         return None
 
