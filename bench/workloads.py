@@ -289,7 +289,7 @@ def workloads(quick: bool) -> tuple[Workload, ...]:
         *(
             Workload(
                 f"grow-{action}",
-                f"{action.capitalize()} tiny blocks, as many as there are",
+                f"{action.capitalize()} tiny blocks, by their number",
                 "keys",
                 "µs",
                 tuple(
