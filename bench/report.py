@@ -11,6 +11,7 @@ BEGIN = "<!-- measured: begin -->"
 END = "<!-- measured: end -->"
 # Differences below are noise.
 EQUAL = 1.05
+SIZE_EQUAL = 1.01
 
 
 def markdown(results: Results) -> str:
@@ -179,7 +180,7 @@ def smaller(results: Results, name: str) -> str:
         if not entrant.limit and results.measured(name, entrant.name)
     }
     own = min((size for entrant, size in sizes.items() if entrant.rival.startswith("pipe.")), default=0)
-    found = {entrant.name: size / own for entrant, size in sizes.items() if own and size < own}
+    found = {entrant.name: size / own for entrant, size in sizes.items() if own and size * SIZE_EQUAL < own}
     who = ", ".join(f"{entrant} {part:.2f} ×" for entrant, part in sorted(found.items(), key=lambda item: item[1]))
     return f"- On disk, {workload.title.lower()}: {who} the size" if who else ""
 
