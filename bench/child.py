@@ -33,6 +33,8 @@ SMALL_PAIR = b"log"  # the pair that select and pair ask for
 LOOKUPS = 2000
 RUNS = 3
 ENOUGH = 0.6  # seconds, after which a run is not repeated
+# What a build of smartpipe answers that does not have an option, a codec or a method.
+NOT_THERE = TypeError, ValueError, AttributeError, NotImplementedError
 STATUS = Path("/proc/self/status")
 MAPS = Path("/proc/self/smaps_rollup")
 
@@ -42,15 +44,19 @@ def main() -> None:
     try:
         answer = answer_to(job)
     except ImportError as error:
+        if own(job["rival"]):
+            raise
         answer = {"absent": f"not to be had here ({error})"}
-    except NotImplementedError:
-        answer = {"absent": "not there yet"}
-    except (TypeError, ValueError, AttributeError) as error:
-        # What this build of smartpipe does not have: an option, a codec, a method.
-        if not job["rival"].startswith("pipe."):
+    except NOT_THERE as error:
+        if not own(job["rival"]):
             raise
         answer = {"absent": f"not there yet ({type(error).__name__}: {error})"}
     print(json.dumps(answer))
+
+
+def own(name: str) -> bool:
+    """Whether a contender is smartpipe itself."""
+    return name.startswith("pipe.")
 
 
 def answer_to(job: dict[str, str | int]) -> Answer:
