@@ -20,6 +20,7 @@ class Goal:
     unit: str = "×"
     most: bool = False
     missing: str = ""
+    processor: float | None = None
 
     @property
     def reached(self) -> bool:
@@ -39,7 +40,8 @@ class Goal:
         bound = f"{'≤' if self.most else '≥'} {self.wanted:g} {self.unit}"
         if self.value is None:
             return f"wanted {bound}: {self.missing}"
-        text = f"{self.value:.3g} {self.unit}, wanted {bound}"
+        beside = "" if self.processor is None else f" ({self.processor:.3g} {self.unit} in processor time)"
+        text = f"{self.value:.3g} {self.unit}{beside}, wanted {bound}"
         if not self.reached:
             text += f": {abs(self.value / self.wanted - 1):.0%} {'over' if self.most else 'under'}"
         return text
@@ -59,8 +61,11 @@ def faster(
     missing = [name for name in (ours, *theirs) if not results.measured(workload, name)]
     if not there or not results.measured(workload, ours):
         return Goal(promise, None, wanted, most=most, missing=reason(results, workload, missing))
-    speed = min(results.ratio(workload, ours, name) for name in there)
-    return Goal(promise, 1 / speed if most else speed, wanted, most=most)
+    speed, fastest = min((results.ratio(workload, ours, name), name) for name in there)
+    processor = None
+    if "threads" not in ours and all(results.has(workload, name, "cores") for name in (ours, fastest)):
+        processor = results.processor_ratio(workload, ours, fastest)
+    return Goal(promise, 1 / speed if most else speed, wanted, most=most, processor=processor)
 
 
 def reason(results: Results, workload: str, missing: list[str]) -> str:

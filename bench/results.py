@@ -54,6 +54,15 @@ class Results:
         theirs = {figure["round"]: float(figure[field]) for figure in self.figures[workload, other]}
         return [theirs[round] / ours[round] for round in ours if round in theirs]
 
+    def processor_ratio(self, workload: str, entrant: str, other: str) -> float:
+        """The same in processor time, to which neither the disk nor other work on the machine adds much."""
+
+        def times(name: str) -> dict[int, float]:
+            return {int(f["round"]): float(f["seconds"]) * float(f["cores"]) for f in self.figures[workload, name]}
+
+        ours, theirs = times(entrant), times(other)
+        return median(theirs[round] / ours[round] for round in ours if round in theirs)
+
     def speeds(self, workload: Workload, entrant: Entrant) -> list[float]:
         """What the tables show, of each round: a speed or a time, in the unit of the workload."""
         place = workload.name, entrant.name

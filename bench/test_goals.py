@@ -41,6 +41,14 @@ def test_a_goal_is_reached_or_short_by_so_much(tmp_path: Path, original: float, 
     assert (goal.state, goal.figure) == (state, figure)
 
 
+def test_a_goal_says_what_it_is_in_processor_time(tmp_path: Path) -> None:
+    found = results(tmp_path, {"smartpipe": [1], "original": [3]})
+    # Smartpipe waited half of the time, the original for nothing.
+    found.figures["write-plain", "smartpipe"][0]["cores"] = 0.5
+    found.figures["write-plain", "original"][0]["cores"] = 1
+    assert goals(found)[0].figure == "3 × (6 × in processor time), wanted ≥ 2.2 ×"
+
+
 def test_what_can_not_be_measured_is_said(tmp_path: Path) -> None:
     _, goal, *_ = goals(
         results(tmp_path, {"smartpipe": [1], "original": [3]}, msgpack="not to be had here (no module)")
