@@ -1,9 +1,10 @@
-/* Little-endian loads and stores, byte by byte: correct on every machine, one instruction on most. */
+/* Little-endian loads and stores, byte by byte: correct on every machine, one instruction on most; and copies. */
 #ifndef SMARTPIPE_BYTES_H
 #define SMARTPIPE_BYTES_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 static inline uint16_t sp_load16(const uint8_t *p) {
     return (uint16_t)(p[0] | (uint16_t)p[1] << 8);
@@ -32,6 +33,12 @@ static inline void sp_store32(uint8_t *p, uint32_t v) {
 static inline void sp_store64(uint8_t *p, uint64_t v) {
     sp_store32(p, (uint32_t)v);
     sp_store32(p + 4, (uint32_t)(v >> 32));
+}
+
+/* n bytes, of which there may be none, also from nowhere. */
+static inline void sp_copy(uint8_t *to, const uint8_t *from, size_t n) {
+    if (n > 0)
+        memcpy(to, from, n);
 }
 
 #endif

@@ -39,14 +39,35 @@ int sp_index_decode(const uint8_t *p, size_t n, sp_crc32 crc32, sp_index *index)
     return SP_OK;
 }
 
-uint32_t sp_sums_encode(const uint8_t *body, uint64_t size, sp_crc32 crc32, uint8_t *sums) {
-    uint64_t total = sp_frame_sums(size), at = 0;
-    for (uint64_t done = 0; done < size; done += SP_PAGE, at += 4) {
-        uint64_t n = size - done < SP_PAGE ? size - done : SP_PAGE;
-        sp_store32(sums + at, crc32(0, body + done, (size_t)n));
+uint32_t sp_sums_encode(const sp_part *parts, size_t count, sp_crc32 crc32, uint8_t *sums) {
+    uint8_t *out = sums;
+    uint64_t size = 0, left = SP_PAGE;
+    uint32_t crc = 0;
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *p = parts[i].bytes;
+        uint64_t rest = parts[i].size;
+        size += rest;
+        while (rest > 0) {
+            uint64_t n = rest < left ? rest : left;
+            crc = crc32(crc, p, (size_t)n);
+            p += n;
+            rest -= n;
+            left -= n;
+            if (left == 0) {
+                sp_store32(out, crc);
+                out += 4;
+                crc = 0;
+                left = SP_PAGE;
+            }
+        }
     }
-    memset(sums + at, 0, (size_t)(total - at));
-    return crc32(0, sums, (size_t)total);
+    if (left < SP_PAGE) {
+        sp_store32(out, crc);
+        out += 4;
+    }
+    size_t total = (size_t)sp_frame_sums(size);
+    memset(out, 0, (size_t)(sums + total - out));
+    return crc32(0, sums, total);
 }
 
 void sp_frame_encode(const sp_frame *f, uint64_t id, uint64_t offset, sp_crc32 crc32, uint8_t out[SP_FRAME_HEADER]) {

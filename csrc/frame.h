@@ -37,8 +37,13 @@ static inline uint64_t sp_frame_sums(uint64_t body) {
     return (4 * ((body + SP_PAGE - 1) / SP_PAGE) + 7) & ~(uint64_t)7;
 }
 
-/* The sums of a body, padding included; returns their crc. */
-uint32_t sp_sums_encode(const uint8_t *body, uint64_t size, sp_crc32 crc32, uint8_t *sums);
+typedef struct sp_part {
+    const uint8_t *bytes;
+    uint64_t size;
+} sp_part;
+
+/* The sums of a body that lies in so many parts, padding included; returns their crc. */
+uint32_t sp_sums_encode(const sp_part *parts, size_t count, sp_crc32 crc32, uint8_t *sums);
 
 void sp_frame_encode(const sp_frame *frame, uint64_t id, uint64_t offset, sp_crc32 crc32,
                      uint8_t out[SP_FRAME_HEADER]);

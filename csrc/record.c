@@ -32,10 +32,12 @@ int sp_file_decode(const uint8_t *p, size_t n, sp_crc32 crc32, sp_file *file) {
 }
 
 uint32_t sp_bound_crc(uint64_t id, uint64_t offset, const uint8_t *p, size_t n, sp_crc32 crc32) {
-    uint8_t place[16];
-    sp_store64(place, id);
-    sp_store64(place + 8, offset);
-    return crc32(crc32(0, place, sizeof place), p, n);
+    /* In one call, as there is one for every block that is read. */
+    uint8_t bound[16 + SP_BOUND];
+    sp_store64(bound, id);
+    sp_store64(bound + 8, offset);
+    memcpy(bound + 16, p, n);
+    return crc32(0, bound, 16 + n);
 }
 
 void sp_record_encode(sp_record *r, uint64_t id, uint64_t offset, sp_crc32 crc32, uint8_t out[SP_RECORD_HEADER]) {

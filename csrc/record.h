@@ -28,7 +28,8 @@ typedef struct sp_record {
     uint16_t dictionary;
 } sp_record;
 
-/* The crc that a header or frame of file `id` at `offset` has, over n bytes. */
+/* The crc that a header or frame of file `id` at `offset` has, over n bytes, at most SP_BOUND. */
+enum { SP_BOUND = 120 };
 uint32_t sp_bound_crc(uint64_t id, uint64_t offset, const uint8_t *p, size_t n, sp_crc32 crc32);
 
 /* Sets record->crc too. */

@@ -2,7 +2,15 @@
 
 #include <string.h>
 
+#include "siphash.h"
 #include "status.h"
+
+/* A table is larger than any cache, and each key lies elsewhere in it: the places of several are fetched at once. */
+#if defined(__GNUC__)
+#define prefetch(p) __builtin_prefetch(p)
+#else
+#define prefetch(p) ((void)(p))
+#endif
 
 static const uint64_t NUMBER = ((uint64_t)1 << 48) - 1;
 
@@ -18,17 +26,10 @@ static uint64_t multiply_high(uint64_t a, uint64_t b) {
     return a1 * b1 + (middle >> 32) + (middle2 >> 32);
 }
 
-static uint64_t body_size(const sp_run *run) {
-    uint64_t n = (uint64_t)(run->keys - run->body) + run->key_bytes;
-    return (n + 7) & ~(uint64_t)7;
-}
-
-/* Checks the pages below n bytes at p of a body, once each: SP_OK or SP_CHECKSUM. */
-static int touch(const sp_run *run, const uint8_t *p, uint64_t n, uint64_t size, sp_crc32 crc32) {
-    if (run->sums == NULL || n == 0)
-        return SP_OK;
-    uint64_t first = (uint64_t)(p - run->body) / SP_PAGE, last = ((uint64_t)(p - run->body) + n - 1) / SP_PAGE;
-    for (uint64_t page = first; page <= last; page++) {
+/* Checks the pages that were not yet, up to the last: SP_OK or SP_CHECKSUM. */
+static int check_pages(const sp_run *run, uint64_t page, uint64_t last, sp_crc32 crc32) {
+    uint64_t size = ((uint64_t)(run->keys - run->body) + run->key_bytes + 7) & ~(uint64_t)7;
+    for (; page <= last; page++) {
         if (run->checked[page >> 3] >> (page & 7) & 1)
             continue;
         uint64_t at = page * SP_PAGE, length = size - at < SP_PAGE ? size - at : SP_PAGE;
@@ -39,9 +40,19 @@ static int touch(const sp_run *run, const uint8_t *p, uint64_t n, uint64_t size,
     return SP_OK;
 }
 
-static int load_entry(const sp_run *run, uint64_t number, uint64_t size, sp_crc32 crc32, sp_entry *entry) {
+/* Checks the pages of n bytes at p of a body, once each: SP_OK or SP_CHECKSUM. */
+static inline int touch(const sp_run *run, const uint8_t *p, uint64_t n, sp_crc32 crc32) {
+    if (run->sums == NULL || n == 0)
+        return SP_OK;
+    uint64_t at = (uint64_t)(p - run->body), first = at / SP_PAGE, last = (at + n - 1) / SP_PAGE;
+    if (first == last && (run->checked[first >> 3] >> (first & 7) & 1) != 0)
+        return SP_OK;
+    return check_pages(run, first, last, crc32);
+}
+
+static inline int load_entry(const sp_run *run, uint64_t number, sp_crc32 crc32, sp_entry *entry) {
     const uint8_t *p = run->entries + SP_ENTRY * number;
-    int status = touch(run, p, SP_ENTRY, size, crc32);
+    int status = touch(run, p, SP_ENTRY, crc32);
     if (status != SP_OK)
         return status;
     sp_entry_decode(p, entry);
@@ -51,18 +62,44 @@ static int load_entry(const sp_run *run, uint64_t number, uint64_t size, sp_crc3
 }
 
 int sp_run_check(const sp_run *run, sp_crc32 crc32) {
-    if (run->sums == NULL)
-        return SP_OK;
-    uint64_t size = body_size(run);
-    return touch(run, run->body, size, size, crc32);
+    uint64_t size = run->sums == NULL ? 0 : (uint64_t)(run->keys - run->body) + run->key_bytes;
+    return touch(run, run->body, size, crc32);
 }
 
 int sp_run_entry(const sp_run *run, uint64_t number, sp_crc32 crc32, sp_entry *entry) {
-    uint64_t size = run->sums == NULL ? 0 : body_size(run);
-    int status = load_entry(run, number, size, crc32, entry);
+    int status = load_entry(run, number, crc32, entry);
     if (status != SP_OK)
         return status;
-    return touch(run, run->keys + entry->key, entry->key_length, size, crc32);
+    return touch(run, run->keys + entry->key, entry->key_length, crc32);
+}
+
+int sp_run_measure(const sp_run *run, uint64_t first, sp_crc32 crc32, uint64_t *key_bytes) {
+    *key_bytes = 0;
+    for (uint64_t number = first; number < run->count; number++) {
+        sp_entry entry;
+        int status = sp_run_entry(run, number, crc32, &entry);
+        if (status != SP_OK)
+            return status;
+        /* Keys that overlap could be longer together than all memory. */
+        if (entry.key_length > run->key_bytes - *key_bytes)
+            return SP_SIZES;
+        *key_bytes += entry.key_length;
+    }
+    return SP_OK;
+}
+
+void sp_run_copy(const sp_run *run, uint64_t first, uint64_t key, uint8_t *entries, uint8_t *keys) {
+    for (uint64_t number = first; number < run->count; number++) {
+        sp_entry entry;
+        sp_entry_decode(run->entries + SP_ENTRY * number, &entry);
+        if (entry.key_length > 0)
+            memcpy(keys, run->keys + entry.key, entry.key_length);
+        keys += entry.key_length;
+        entry.key = key;
+        key += entry.key_length;
+        sp_entry_encode(&entry, entries);
+        entries += SP_ENTRY;
+    }
 }
 
 uint64_t sp_run_place(uint64_t hash, uint64_t slots) {
@@ -72,11 +109,11 @@ uint64_t sp_run_place(uint64_t hash, uint64_t slots) {
 /* Goes through the slots from the place of the hash: SP_OK with the slot of the entry with this key, SP_ABSENT with the
  * empty slot that ended the search. */
 static int probe(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n, sp_crc32 crc32, uint64_t *slot) {
-    uint64_t size = run->sums == NULL ? 0 : body_size(run);
     uint64_t at = sp_run_place(hash, run->slot_count);
-    for (uint64_t seen = 0; seen < run->slot_count && seen < MOST_SLOTS; seen++) {
+    uint64_t most = run->slot_count < MOST_SLOTS ? run->slot_count : MOST_SLOTS;
+    for (uint64_t seen = 0; seen < most; seen++) {
         const uint8_t *p = run->slots + SP_SLOT * at;
-        int status = touch(run, p, SP_SLOT, size, crc32);
+        int status = touch(run, p, SP_SLOT, crc32);
         if (status != SP_OK)
             return status;
         uint64_t found = sp_load64(p);
@@ -88,11 +125,11 @@ static int probe(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n,
             uint64_t number = (found & NUMBER) - 1;
             if (number >= run->count)
                 return SP_SIZES;
-            status = load_entry(run, number, size, crc32, &entry);
+            status = load_entry(run, number, crc32, &entry);
             if (status != SP_OK)
                 return status;
             if (entry.key_length == n) {
-                status = touch(run, run->keys + entry.key, n, size, crc32);
+                status = touch(run, run->keys + entry.key, n, crc32);
                 if (status != SP_OK)
                     return status;
                 if (n == 0 || memcmp(run->keys + entry.key, key, n) == 0)
@@ -114,15 +151,25 @@ int sp_run_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n, 
     return status;
 }
 
-int sp_run_insert(const sp_run *run, uint64_t hash, uint64_t number, sp_crc32 crc32) {
-    sp_entry entry;
-    uint64_t slot;
-    int status = sp_run_entry(run, number, crc32, &entry);
-    if (status != SP_OK)
-        return status;
-    status = probe(run, hash, run->keys + entry.key, entry.key_length, crc32, &slot);
-    if (status != SP_OK && status != SP_ABSENT)
-        return status;
-    sp_store64(run->slots + SP_SLOT * slot, (number + 1) | (hash & 0xffff) << 48);
+int sp_run_hash(const sp_run *run, const uint8_t hash_key[SP_HASH_KEY], uint64_t first) {
+    enum { TOGETHER = 32 };
+    uint64_t hashes[TOGETHER], slot;
+    for (uint64_t number = first; number < run->count; number += TOGETHER) {
+        uint64_t count = run->count - number < TOGETHER ? run->count - number : TOGETHER;
+        const uint8_t *p = run->entries + SP_ENTRY * number;
+        sp_entry entry;
+        for (uint64_t i = 0; i < count; i++) {
+            sp_entry_decode(p + SP_ENTRY * i, &entry);
+            hashes[i] = sp_siphash13(hash_key, run->keys + entry.key, entry.key_length);
+            prefetch(run->slots + SP_SLOT * sp_run_place(hashes[i], run->slot_count));
+        }
+        for (uint64_t i = 0; i < count; i++) {
+            sp_entry_decode(p + SP_ENTRY * i, &entry);
+            int status = probe(run, hashes[i], run->keys + entry.key, entry.key_length, NULL, &slot);
+            if (status != SP_OK && status != SP_ABSENT)
+                return status;
+            sp_store64(run->slots + SP_SLOT * slot, (number + i + 1) | (hashes[i] & 0xffff) << 48);
+        }
+    }
     return SP_OK;
 }

@@ -8,7 +8,7 @@
 
 typedef struct sp_run {
     const uint8_t *entries, *keys;
-    uint8_t *slots; /* written by sp_run_insert only */
+    uint8_t *slots; /* written by sp_run_hash only */
     uint64_t count, key_bytes, slot_count;
     /* Of a mapped frame: what its sums cover, the sums, and a bit for each page that was checked. NULL in memory. */
     const uint8_t *body, *sums;
@@ -27,7 +27,15 @@ uint64_t sp_run_place(uint64_t hash, uint64_t slots);
 /* The number of the last entry with this key: SP_OK, SP_ABSENT, SP_CHECKSUM, SP_SIZES. The run has slots. */
 int sp_run_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n, sp_crc32 crc32, uint64_t *number);
 
-/* Puts entry `number` into the slots, in place of an earlier one with its key. There is a free slot. Of runs in memory. */
-int sp_run_insert(const sp_run *run, uint64_t hash, uint64_t number, sp_crc32 crc32);
+/* Puts the entries from number `first` on into the slots, each in place of an earlier one with its key: SP_OK, SP_SIZES. More
+ * slots are free than there are entries. Of runs in memory. */
+int sp_run_hash(const sp_run *run, const uint8_t hash_key[SP_HASH_KEY], uint64_t first);
+
+/* Checks the entries from number `first` on, and gives how many bytes their keys have: SP_OK, SP_CHECKSUM, SP_SIZES. */
+int sp_run_measure(const sp_run *run, uint64_t first, sp_crc32 crc32, uint64_t *key_bytes);
+
+/* Copies the entries from number `first` on, which were measured, and their keys, which lie behind one another from
+ * position `key` on. */
+void sp_run_copy(const sp_run *run, uint64_t first, uint64_t key, uint8_t *entries, uint8_t *keys);
 
 #endif

@@ -34,10 +34,14 @@ uint64_t sp_siphash13(const uint8_t key[16], const uint8_t *p, size_t n) {
         k1 ^ 0x7465646279746573ULL,
     };
     uint64_t last = (uint64_t)n << 56;
-    for (; n >= 8; p += 8, n -= 8)
+    size_t rest = n & 7;
+    for (size_t words = n / 8; words > 0; words--, p += 8)
         absorb(v, sp_load64(p));
-    for (size_t i = 0; i < n; i++)
-        last |= (uint64_t)p[i] << 8 * i;
+    if (n > 8 && rest > 0)
+        last |= sp_load64(p + rest - 8) >> (64 - 8 * rest);
+    else
+        for (size_t i = 0; i < rest; i++)
+            last |= (uint64_t)p[i] << 8 * i;
     absorb(v, last);
     v[2] ^= 0xff;
     sip_round(v);

@@ -5,8 +5,10 @@ The package's face: everything public is named here and lives elsewhere.
 
 from smartpipe._codec import engines
 from smartpipe.container.block import Block
+from smartpipe.container.columns import Columns
 from smartpipe.container.durability import Grouped
 from smartpipe.container.pipe import open
+from smartpipe.container.position import Position
 from smartpipe.container.reader import Entry, Reader, Split
 from smartpipe.container.writer import SmartPipeReader, SmartPipeWriter, Writer
 from smartpipe.errors import (
@@ -73,6 +75,7 @@ __all__ = [
     "BlockTooLargeError",
     "ClosedError",
     "CollisionError",
+    "Columns",
     "CorruptError",
     "Damage",
     "DuplicateKeyError",
@@ -86,6 +89,7 @@ __all__ = [
     "PipeExistsError",
     "PipeNotFoundError",
     "PipeWarning",
+    "Position",
     "Reader",
     "RebuildReport",
     "RecoverReport",

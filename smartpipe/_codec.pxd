@@ -17,6 +17,7 @@ cdef extern from "bytes.h":
     uint64_t sp_load64(const uint8_t *p) nogil
     void sp_store32(uint8_t *p, uint32_t v) nogil
     void sp_store64(uint8_t *p, uint64_t v) nogil
+    void sp_copy(uint8_t *to, const uint8_t *data, size_t n) nogil
 
 cdef extern from "pairs.h":
     int SP_PAIR_LENGTHS, SP_ENTRY1
@@ -38,6 +39,40 @@ cdef extern from "pairs.h":
                                 uint32_t larges) nogil
     int sp_cursor_next(sp_cursor *cursor, sp_pair *pair) nogil
     void sp_entry1_offsets(uint8_t *p, uint64_t offset, uint64_t raw_offset) nogil
+
+cdef extern from "columns.h":
+    ctypedef struct sp_wanted:
+        const uint8_t *key
+        size_t length
+    ctypedef struct sp_sizes:
+        uint64_t pairs, key_bytes, value_bytes
+    ctypedef struct sp_columns:
+        uint8_t *keys
+        uint8_t *values
+        int64_t *key_ends
+        int64_t *value_ends
+        int64_t key_end, value_end
+
+cdef extern from "rows.h":
+    int SP_OFFSETS32, SP_OFFSETS64, SP_VIEWS
+    ctypedef struct sp_strings:
+        int kind
+        const uint8_t *places
+        const uint8_t *data
+        const uint8_t *const *buffers
+    ctypedef struct sp_rows:
+        sp_strings keys, values
+        uint64_t start "from"
+        uint64_t stop "to"
+    ctypedef struct sp_rows_sizes:
+        uint64_t key_bytes, value_bytes, small_bytes, larges
+    ctypedef struct sp_head:
+        uint8_t *key_lengths
+        uint8_t *value_lengths
+        uint8_t *keys
+        uint8_t *small
+    int64_t sp_offset_at(const sp_strings *strings, uint64_t row) nogil
+    const uint8_t *sp_string_at(const sp_strings *strings, uint64_t row, uint64_t *length) nogil
 
 cdef extern from "record.h":
     int SP_FILE_HEADER, SP_RECORD_HEADER, SP_DIRECTORY_ENTRY, SP_BLOCK, SP_METADATA, SP_KIND_OPTIONAL, SP_NONE, SP_ZLIB
@@ -65,6 +100,9 @@ cdef extern from "frame.h":
         uint64_t offset, key, stamp
         uint32_t size, lead, raw, pairs, key_length
         uint8_t kind, codec
+    ctypedef struct sp_part:
+        const uint8_t *bytes
+        uint64_t size
     uint64_t sp_frame_body(const sp_frame *frame) nogil
     uint64_t sp_frame_sums(uint64_t body) nogil
     void sp_entry_encode(const sp_entry *entry, uint8_t *p) nogil
@@ -116,6 +154,21 @@ cdef uint64_t most_raw(uint8_t codec, uint64_t stored) noexcept nogil
 cdef int pairs_check(const uint8_t *data, uint64_t n, uint32_t *pairs, uint64_t *good) noexcept nogil
 cdef int entry1_decode(const uint8_t *p, size_t n, sp_entry1 *entry) noexcept nogil
 
+cdef sp_sizes columns_measure(const sp_cursor *cursor, const sp_wanted *wanted, size_t count) noexcept nogil
+cdef void columns_put(const sp_cursor *cursor, const sp_wanted *wanted, size_t count, const uint8_t *const *larges,
+                      sp_columns *columns) noexcept nogil
+cdef void columns_repeat(const uint8_t *key, size_t length, uint64_t rows, sp_columns *columns) noexcept nogil
+
+cdef uint64_t strings_check(const sp_strings *strings, uint64_t start, uint64_t stop, int64_t size, int64_t buffers,
+                            const int64_t *sizes) noexcept nogil
+cdef uint64_t strings_run(const sp_strings *strings, uint64_t start, uint64_t stop) noexcept nogil
+cdef uint64_t bits_zero(const uint8_t *bits, uint64_t start, uint64_t stop) noexcept nogil
+cdef sp_rows_sizes rows_measure(const sp_rows *rows, uint64_t large) noexcept nogil
+cdef void rows_put_larges(const sp_rows *rows, uint64_t large, uint32_t pair, sp_segment *segments,
+                          const uint8_t **pointers) noexcept nogil
+cdef void rows_put_head(const sp_rows *rows, uint64_t large, sp_head *head) noexcept nogil
+cdef uint8_t *rows_put_format1(const sp_rows *rows, uint8_t *out) noexcept nogil
+
 cdef void file_encode(const sp_file *file, uint8_t *out) noexcept nogil
 cdef int file_decode(const uint8_t *p, size_t n, sp_file *file) noexcept nogil
 cdef void record_encode(sp_record *record, uint64_t id, uint64_t offset, uint8_t *out) noexcept nogil
@@ -131,7 +184,7 @@ cdef int head_check(const uint8_t *head, const sp_record *record, const sp_segme
 
 cdef void index_encode(const sp_index *index, uint8_t *out) noexcept nogil
 cdef int index_decode(const uint8_t *p, size_t n, sp_index *index) noexcept nogil
-cdef uint32_t sums_encode(const uint8_t *body, uint64_t size, uint8_t *sums) noexcept nogil
+cdef uint32_t sums_encode(const sp_part *parts, size_t count, uint8_t *sums) noexcept nogil
 cdef void frame_encode(const sp_frame *frame, uint64_t id, uint64_t offset, uint8_t *out) noexcept nogil
 cdef int frame_header_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_frame *frame) noexcept nogil
 cdef int frame_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_frame *frame) noexcept nogil
@@ -139,4 +192,10 @@ cdef uint64_t run_place(uint64_t hash, uint64_t slots) noexcept nogil
 cdef int run_check(const sp_run *run) noexcept nogil
 cdef int run_entry(const sp_run *run, uint64_t number, sp_entry *entry) noexcept nogil
 cdef int run_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n, uint64_t *number) noexcept nogil
-cdef int run_insert(const sp_run *run, uint64_t hash, uint64_t number) noexcept nogil
+cdef int run_hash(const sp_run *run, const uint8_t *hash_key, uint64_t first) noexcept nogil
+cdef int run_measure(const sp_run *run, uint64_t first, uint64_t *key_bytes) noexcept nogil
+cdef void run_copy(const sp_run *run, uint64_t first, uint64_t key, uint8_t *entries, uint8_t *keys) noexcept nogil
+cdef size_t entries1_measure(const uint8_t *p, size_t n, bint compressed, uint64_t offset, uint64_t raw_offset,
+                             uint64_t *count, uint64_t *key_bytes) noexcept nogil
+cdef void entries1_copy(const uint8_t *p, uint64_t count, uint64_t key, uint8_t codec, uint8_t *entries,
+                        uint8_t *keys) noexcept nogil

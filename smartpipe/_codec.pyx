@@ -60,6 +60,23 @@ cdef extern from "pairs.h":
     int sp_pairs_check(const uint8_t *data, uint64_t n, uint32_t *pairs, uint64_t *good) nogil
     int sp_entry1_decode(const uint8_t *p, size_t n, sp_entry1 *entry) nogil
 
+cdef extern from "columns.h":
+    sp_sizes sp_columns_measure(sp_cursor cursor, const sp_wanted *wanted, size_t count) nogil
+    void sp_columns_put(sp_cursor cursor, const sp_wanted *wanted, size_t count, const uint8_t *const *larges,
+                        sp_columns *columns) nogil
+    void sp_columns_repeat(const uint8_t *key, size_t length, uint64_t rows, sp_columns *columns) nogil
+
+cdef extern from "rows.h":
+    uint64_t sp_strings_check(const sp_strings *strings, uint64_t start, uint64_t stop, int64_t size, int64_t buffers,
+                              const int64_t *sizes) nogil
+    uint64_t sp_strings_run(const sp_strings *strings, uint64_t start, uint64_t stop) nogil
+    uint64_t sp_bits_zero(const uint8_t *bits, uint64_t start, uint64_t stop) nogil
+    sp_rows_sizes sp_rows_measure(const sp_rows *rows, uint64_t large) nogil
+    void sp_rows_put_larges(const sp_rows *rows, uint64_t large, uint32_t pair, sp_segment *segments,
+                            const uint8_t **pointers) nogil
+    void sp_rows_put_head(const sp_rows *rows, uint64_t large, sp_head *head) nogil
+    uint8_t *sp_rows_put_format1(const sp_rows *rows, uint8_t *out) nogil
+
 cdef extern from "record.h":
     void sp_file_encode(const sp_file *file, sp_crc32 crc, uint8_t *out) nogil
     int sp_file_decode(const uint8_t *p, size_t n, sp_crc32 crc, sp_file *file) nogil
@@ -78,7 +95,7 @@ cdef extern from "record.h":
 cdef extern from "frame.h":
     void sp_index_encode(const sp_index *index, sp_crc32 crc, uint8_t *out) nogil
     int sp_index_decode(const uint8_t *p, size_t n, sp_crc32 crc, sp_index *index) nogil
-    uint32_t sp_sums_encode(const uint8_t *body, uint64_t size, sp_crc32 crc, uint8_t *sums) nogil
+    uint32_t sp_sums_encode(const sp_part *parts, size_t count, sp_crc32 crc, uint8_t *sums) nogil
     void sp_frame_encode(const sp_frame *frame, uint64_t id, uint64_t offset, sp_crc32 crc, uint8_t *out) nogil
     int sp_frame_header_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset, sp_crc32 crc,
                                sp_frame *frame) nogil
@@ -91,7 +108,16 @@ cdef extern from "run.h":
     int sp_run_entry(const sp_run *run, uint64_t number, sp_crc32 crc, sp_entry *entry) nogil
     int sp_run_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n, sp_crc32 crc,
                     uint64_t *number) nogil
-    int sp_run_insert(const sp_run *run, uint64_t hash, uint64_t number, sp_crc32 crc) nogil
+    int sp_run_hash(const sp_run *run, const uint8_t *hash_key, uint64_t first) nogil
+    int sp_run_measure(const sp_run *run, uint64_t first, sp_crc32 crc, uint64_t *key_bytes) nogil
+    void sp_run_copy(const sp_run *run, uint64_t first, uint64_t key, uint8_t *entries, uint8_t *keys) nogil
+
+
+cdef extern from "index1.h":
+    size_t sp_entries1_measure(const uint8_t *p, size_t n, int compressed, uint64_t offset, uint64_t raw_offset,
+                               uint64_t *count, uint64_t *key_bytes) nogil
+    void sp_entries1_copy(const uint8_t *p, uint64_t count, uint64_t key, uint8_t codec, uint8_t *entries,
+                          uint8_t *keys) nogil
 
 
 # The engine table, filled once when this module is imported.
@@ -310,6 +336,49 @@ cdef int entry1_decode(const uint8_t *p, size_t n, sp_entry1 *entry) noexcept no
     return sp_entry1_decode(p, n, entry)
 
 
+cdef sp_sizes columns_measure(const sp_cursor *cursor, const sp_wanted *wanted, size_t count) noexcept nogil:
+    return sp_columns_measure(cursor[0], wanted, count)
+
+
+cdef void columns_put(const sp_cursor *cursor, const sp_wanted *wanted, size_t count, const uint8_t *const *larges,
+                      sp_columns *columns) noexcept nogil:
+    sp_columns_put(cursor[0], wanted, count, larges, columns)
+
+
+cdef void columns_repeat(const uint8_t *key, size_t length, uint64_t rows, sp_columns *columns) noexcept nogil:
+    sp_columns_repeat(key, length, rows, columns)
+
+
+cdef uint64_t strings_check(const sp_strings *strings, uint64_t start, uint64_t stop, int64_t size, int64_t buffers,
+                            const int64_t *sizes) noexcept nogil:
+    return sp_strings_check(strings, start, stop, size, buffers, sizes)
+
+
+cdef uint64_t strings_run(const sp_strings *strings, uint64_t start, uint64_t stop) noexcept nogil:
+    return sp_strings_run(strings, start, stop)
+
+
+cdef uint64_t bits_zero(const uint8_t *bits, uint64_t start, uint64_t stop) noexcept nogil:
+    return sp_bits_zero(bits, start, stop)
+
+
+cdef sp_rows_sizes rows_measure(const sp_rows *rows, uint64_t large) noexcept nogil:
+    return sp_rows_measure(rows, large)
+
+
+cdef void rows_put_larges(const sp_rows *rows, uint64_t large, uint32_t pair, sp_segment *segments,
+                          const uint8_t **pointers) noexcept nogil:
+    sp_rows_put_larges(rows, large, pair, segments, pointers)
+
+
+cdef void rows_put_head(const sp_rows *rows, uint64_t large, sp_head *head) noexcept nogil:
+    sp_rows_put_head(rows, large, head)
+
+
+cdef uint8_t *rows_put_format1(const sp_rows *rows, uint8_t *out) noexcept nogil:
+    return sp_rows_put_format1(rows, out)
+
+
 cdef void file_encode(const sp_file *file, uint8_t *out) noexcept nogil:
     sp_file_encode(file, ENGINE.crc32, out)
 
@@ -360,8 +429,8 @@ cdef int index_decode(const uint8_t *p, size_t n, sp_index *index) noexcept nogi
     return sp_index_decode(p, n, ENGINE.crc32, index)
 
 
-cdef uint32_t sums_encode(const uint8_t *body, uint64_t size, uint8_t *sums) noexcept nogil:
-    return sp_sums_encode(body, size, ENGINE.crc32, sums)
+cdef uint32_t sums_encode(const sp_part *parts, size_t count, uint8_t *sums) noexcept nogil:
+    return sp_sums_encode(parts, count, ENGINE.crc32, sums)
 
 
 cdef void frame_encode(const sp_frame *frame, uint64_t id, uint64_t offset, uint8_t *out) noexcept nogil:
@@ -393,5 +462,23 @@ cdef int run_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n
     return sp_run_find(run, hash, key, n, ENGINE.crc32, number)
 
 
-cdef int run_insert(const sp_run *run, uint64_t hash, uint64_t number) noexcept nogil:
-    return sp_run_insert(run, hash, number, ENGINE.crc32)
+cdef int run_hash(const sp_run *run, const uint8_t *hash_key, uint64_t first) noexcept nogil:
+    return sp_run_hash(run, hash_key, first)
+
+
+cdef int run_measure(const sp_run *run, uint64_t first, uint64_t *key_bytes) noexcept nogil:
+    return sp_run_measure(run, first, ENGINE.crc32, key_bytes)
+
+
+cdef void run_copy(const sp_run *run, uint64_t first, uint64_t key, uint8_t *entries, uint8_t *keys) noexcept nogil:
+    sp_run_copy(run, first, key, entries, keys)
+
+
+cdef size_t entries1_measure(const uint8_t *p, size_t n, bint compressed, uint64_t offset, uint64_t raw_offset,
+                             uint64_t *count, uint64_t *key_bytes) noexcept nogil:
+    return sp_entries1_measure(p, n, compressed, offset, raw_offset, count, key_bytes)
+
+
+cdef void entries1_copy(const uint8_t *p, uint64_t count, uint64_t key, uint8_t codec, uint8_t *entries,
+                        uint8_t *keys) noexcept nogil:
+    sp_entries1_copy(p, count, key, codec, entries, keys)

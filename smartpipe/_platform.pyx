@@ -13,6 +13,7 @@ import weakref
 
 from libc.errno cimport EINTR
 from libc.errno cimport errno as c_errno
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.types cimport off_t
 from posix.unistd cimport close, getpid, pread
 
@@ -25,7 +26,7 @@ cdef extern from *:
     #include <errno.h>
     #include <fcntl.h>
     /* Python.h asks for what Linux has beyond POSIX. */
-    static int sp_allocate(int fd, long long offset, long long size) {
+    static int sp_allocate(int fd, int64_t offset, int64_t size) {
     #ifdef __linux__
         return fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, size) == 0 ? 0 : errno;
     #else
@@ -33,8 +34,17 @@ cdef extern from *:
         return ENOTSUP;
     #endif
     }
+    /* Advice only: that the system takes none of it is no error. */
+    static void sp_will_read(int fd, int64_t offset, int64_t n) {
+    #ifdef POSIX_FADV_WILLNEED
+        (void)posix_fadvise(fd, offset, n, POSIX_FADV_WILLNEED);
+    #else
+        (void)fd, (void)offset, (void)n;
+    #endif
+    }
     """
-    int sp_allocate(int fd, long long offset, long long size) nogil
+    int sp_allocate(int fd, int64_t offset, int64_t size) nogil
+    void sp_will_read(int fd, int64_t offset, int64_t n) noexcept nogil
 
 cdef size_t MOST_AT_ONCE = 1 << 30  # Linux reads at most 2 GiB - 4 KiB in one call, macOS INT_MAX
 
@@ -51,6 +61,16 @@ cdef int64_t read_at(int fd, uint8_t *p, size_t n, uint64_t offset) noexcept nog
         elif c_errno != EINTR:
             return -c_errno
     return <int64_t>done
+
+
+cdef uint64_t clock() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <uint64_t>now.tv_sec * 1_000_000_000 + <uint64_t>now.tv_nsec
+
+
+cdef void will_read(int fd, uint64_t offset, uint64_t n) noexcept nogil:
+    sp_will_read(fd, <int64_t>offset, <int64_t>n)
 
 
 cdef class Descriptor:
@@ -126,7 +146,7 @@ class Disk:
             while rest:
                 rest = rest[os.write(file.number, rest):]
 
-    def allocate(self, Descriptor file, long long offset, long long size):
+    def allocate(self, Descriptor file, int64_t offset, int64_t size):
         """Let a file have room on the disk behind its end, which stays where it is."""
         cdef int number
         with nogil:

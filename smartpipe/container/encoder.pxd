@@ -1,6 +1,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from smartpipe._codec cimport Buffer, Deflater, Inflater, sp_record
+from smartpipe.container.rows cimport Rows
 
 
 cdef class Encoder:
@@ -16,6 +17,8 @@ cdef class Encoder:
     cdef int clear(self) except -1
     cdef int add(self, object key, object value) except -1
     cdef int put(self, bytes key, bytes value) except -1
+    cdef int add_rows(self, Rows rows) except -1
+    cdef int put_rows(self, Rows rows) except -1
     cdef int encode(self, bytes block) except -1
     cdef int prove(self) except -1
     cdef int prove_stream(self, const uint8_t *stored, uint64_t size, const uint8_t *raw, uint64_t n,
@@ -34,8 +37,11 @@ cdef class Encoder2(Encoder):
     cdef Buffer small
     cdef Buffer head
     cdef Buffer segments
-    cdef list large
+    cdef list large                # what keeps the large values, which are not copied
     cdef Deflater quick            # for small heads
     cdef Buffer pointers
+    cdef uint64_t large_raw
+    cdef Rows rows                 # all pairs, in the place of the four buffers; None: they are there
+    cdef void put_head(self, uint8_t *to) noexcept nogil
     cdef uint64_t store(self, Deflater deflater, const uint8_t *p, uint64_t n, uint8_t *out,
                         int *status) noexcept nogil

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport UINT32_MAX
+from libc.stdint cimport UINT32_MAX, UINT64_MAX
 from libc.string cimport memcmp, memcpy, memset
 
 from smartpipe._codec cimport (
     SP_BLOCK, SP_DIRECTORY_ENTRY, SP_FULL, SP_NONE, SP_OK, SP_PAIR_LENGTHS, SP_RECORD_HEADER, SP_ZLIB, crc32,
-    directory_encode, sp_key_position, sp_lead_size, sp_segment, sp_store32,
+    directory_encode, rows_measure, rows_put_format1, rows_put_head, rows_put_larges, sp_copy, sp_head,
+    sp_key_position, sp_lead_size, sp_rows, sp_rows_sizes, sp_segment, sp_store32,
 )
 from smartpipe.container.block cimport as_bytes
 from smartpipe.container.source cimport SLACK
@@ -31,10 +32,13 @@ cdef class Encoder:
             self.deflater = Deflater(level)
 
     def fill(self, pairs):
-        """Take over all pairs of a mapping, or of an iterable of pairs."""
+        """Take over all pairs of a mapping, or of an iterable of pairs, or of rows."""
         if isinstance(pairs, dict):
             for key, value in (<dict>pairs).items():
                 self.add(key, value)
+            return
+        if isinstance(pairs, Rows):
+            self.add_rows(pairs)
             return
         if isinstance(pairs, (bytes, str)):
             raise TypeError(f"pairs are a mapping or an iterable of (key, value), not {type(pairs).__name__}")
@@ -62,6 +66,18 @@ cdef class Encoder:
         self.raw = raw
         self.pairs += 1
         return 0
+
+    cdef int add_rows(self, Rows rows) except -1:
+        """Take over all pairs of a block; BlockTooLargeError, with nothing taken, where it would grow too large."""
+        if rows.raw > self.limit:
+            raise errors.BlockTooLargeError(f"{rows.raw} bytes, more than max_block_size, {self.limit}")
+        self.put_rows(rows)
+        self.raw = rows.raw
+        self.pairs = <uint32_t>rows.pairs
+        return 0
+
+    cdef int put_rows(self, Rows rows) except -1:
+        raise TypeError("an encoder is of a format")
 
     cdef int clear(self) except -1:
         """Forget the pairs, to begin anew."""
@@ -119,6 +135,15 @@ cdef class Encoder1(Encoder):
         self.data.append(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
         return 0
 
+    cdef int put_rows(self, Rows rows) except -1:
+        cdef sp_rows *piece = <sp_rows *>rows.pieces.data
+        cdef uint8_t *out = self.data.extend(rows.raw)
+        cdef uint64_t i
+        with nogil:
+            for i in range(rows.count):
+                out = rows_put_format1(&piece[i], out)
+        return 0
+
     cdef int encode(self, bytes block) except -1:
         cdef size_t n = self.data.size, room = n + (n >> 3) + 64, written = 0
         cdef int status = SP_FULL
@@ -160,6 +185,8 @@ cdef class Encoder2(Encoder):
         for buffer in (self.key_lengths, self.value_lengths, self.keys, self.small, self.segments, self.pointers):
             (<Buffer>buffer).size = 0
         self.large.clear()
+        self.large_raw = 0
+        self.rows = None
         return 0
 
     cdef int put(self, bytes key, bytes value) except -1:
@@ -177,7 +204,46 @@ cdef class Encoder2(Encoder):
         segment.raw = <uint32_t>length
         (<const char **>self.pointers.extend(sizeof(char *)))[0] = PyBytes_AS_STRING(value)
         self.large.append(value)
+        self.large_raw += length
         return 0
+
+    cdef int put_rows(self, Rows rows) except -1:
+        cdef sp_rows *piece = <sp_rows *>rows.pieces.data
+        cdef sp_rows_sizes sizes
+        cdef sp_segment *segments
+        cdef const uint8_t **pointers
+        cdef uint32_t pair = 0
+        cdef uint64_t i
+        for i in range(rows.count):
+            sizes = rows_measure(&piece[i], LARGE)
+            segments = <sp_segment *>self.segments.extend(sizes.larges * sizeof(sp_segment))
+            pointers = <const uint8_t **>self.pointers.extend(sizes.larges * sizeof(uint8_t *))
+            if sizes.larges > 0:
+                rows_put_larges(&piece[i], LARGE, pair, segments, pointers)
+            pair += <uint32_t>(piece[i].stop - piece[i].start)
+            self.large_raw += sizes.value_bytes - sizes.small_bytes
+        self.rows = rows
+        return 0
+
+    cdef void put_head(self, uint8_t *to) noexcept nogil:
+        """Write the head, `raw` without the large values."""
+        cdef sp_rows *piece
+        cdef sp_head head
+        cdef uint64_t i
+        head.key_lengths = to
+        head.value_lengths = head.key_lengths + 4 * <size_t>self.pairs
+        head.keys = head.value_lengths + 4 * <size_t>self.pairs
+        if self.rows is not None:
+            piece = <sp_rows *>self.rows.pieces.data
+            head.small = head.keys + self.rows.key_bytes
+            for i in range(self.rows.count):
+                rows_put_head(&piece[i], LARGE if self.large_raw > 0 else UINT64_MAX, &head)
+            return
+        head.small = head.keys + self.keys.size
+        sp_copy(head.key_lengths, self.key_lengths.data, self.key_lengths.size)
+        sp_copy(head.value_lengths, self.value_lengths.data, self.value_lengths.size)
+        sp_copy(head.keys, self.keys.data, self.keys.size)
+        sp_copy(head.small, self.small.data, self.small.size)
 
     cdef int encode(self, bytes block) except -1:
         cdef sp_record *record = &self.record
@@ -186,6 +252,7 @@ cdef class Encoder2(Encoder):
         cdef size_t most
         cdef int status = SP_OK
         cdef Deflater deflater
+        cdef uint8_t *head
         memset(record, 0, sizeof(sp_record))
         record.kind = SP_BLOCK
         record.codec = SP_ZLIB if self.level > 0 else SP_NONE
@@ -196,18 +263,23 @@ cdef class Encoder2(Encoder):
         if most > UINT32_MAX:
             raise errors.BlockTooLargeError(f"a record of {most} bytes with its key, more than {UINT32_MAX}",
                                             block=block)
-        self.head.size = 0
-        for part in (self.key_lengths, self.value_lengths, self.keys, self.small):
-            self.head.append((<Buffer>part).data, (<Buffer>part).size)
-        record.head_raw = <uint32_t>self.head.size
+        record.head_raw = <uint32_t>(self.raw - self.large_raw)
         self.out.size = 0
         self.out.extend(most)
         position = sp_key_position(record)
         memcpy(self.out.data + position, PyBytes_AS_STRING(block), key_length)
         position += key_length
-        deflater = self.quick if self.head.size <= QUICK else self.deflater
+        deflater = self.quick if record.head_raw <= QUICK else self.deflater
+        if self.level == 0:
+            head = self.out.data + position  # put together where it is written from
+        else:
+            self.head.size = 0
+            head = self.head.extend(record.head_raw)
         with nogil:
-            stored = self.store(deflater, self.head.data, self.head.size, self.out.data + position, &status)
+            self.put_head(head)
+            stored = record.head_raw
+            if self.level > 0:
+                stored = self.store(deflater, head, stored, self.out.data + position, &status)
             record.head_stored = <uint32_t>stored
             record.head_crc = crc32(self.out.data + position, stored)
             position += stored

@@ -10,7 +10,7 @@ from smartpipe._codec cimport (
 )
 from smartpipe.container.block cimport Block
 from smartpipe.container.index cimport Index
-from smartpipe.container.layout cimport MOST_BLOCKS, Batch
+from smartpipe.container.layout cimport MOST_BLOCKS, Batch, Near
 from smartpipe.container.source cimport SLACK, Source, Task, is_too_large
 
 from smartpipe import errors
@@ -102,7 +102,8 @@ cdef class Format1(Layout):
         cdef sp_entry1 found
         cdef sp_entry entry, last
         cdef const uint8_t *p
-        cdef size_t n, position = len(self.last_entry), last_at = 0
+        cdef size_t n, position = len(self.last_entry), last_at = 0, used
+        cdef uint8_t codec = SP_ZLIB if self.compressed else SP_NONE
         cdef uint64_t start = self.index_good - position
         p = data
         n = len(data)
@@ -111,6 +112,12 @@ cdef class Format1(Layout):
             self.index.entry(self.index.count - 1, &last)
         self.torn = False
         while position < n:
+            used = self.index.add1(p + position, n - position, codec, &last)
+            if used > 0:
+                self.index.entry(self.index.count - 1, &last)
+                position += used
+                last_at = position - SP_ENTRY1 - last.key_length
+                continue
             if zeros_begin(p + position, n - position, last.offset > 0) or (
                     entry1_decode(p + position, n - position, &found) != SP_OK):
                 self.torn = True
@@ -136,7 +143,7 @@ cdef class Format1(Layout):
             entry.size = entry.lead = entry.raw = entry.pairs = 0
             entry.key_length = found.key_length
             entry.kind = SP_BLOCK
-            entry.codec = SP_ZLIB if self.compressed else SP_NONE
+            entry.codec = codec
             self.index.add(&entry, found.key)
             last = entry
             last_at = position
@@ -157,7 +164,7 @@ cdef class Format1(Layout):
         if self.torn or entry.offset >= self.size or (not self.compressed and self.size % PAGE == 0):
             return count - 1  # listed, and perhaps not written yet
         try:
-            self.fetch(count - 1, self.key(count - 1, &entry))
+            self.fetch(count - 1, self.key(count - 1, &entry), None)
         except errors.TruncatedError:
             return count - 1
         return count
@@ -252,7 +259,7 @@ cdef class Format1(Layout):
             self.index.entry(number, &entry)
             key = self.key(number, &entry)
             try:
-                block = self.fetch(number, key)
+                block = self.fetch(number, key, None)
             except errors.TruncatedError:
                 if end < self.size:
                     raise  # it ends where the unfinished one begins
@@ -328,14 +335,16 @@ cdef class Format1(Layout):
         block.record.head_raw = <uint32_t>n
         return block
 
-    cdef Block fetch(self, uint64_t number, bytes key):
-        cdef Buffer stored = Buffer(), raw
+    cdef Block fetch(self, uint64_t number, bytes key, Near near):
+        cdef Buffer stored = Buffer.__new__(Buffer), raw
         cdef sp_entry entry
         cdef uint64_t size
         cdef Task task
         self.extent(number, &entry, &size)
+        if key is None:
+            key = self.key(number, &entry)
         self.plan_task(&entry, number, size, &task, key)
-        self.source.read_into(entry.offset, size, stored.extend(size), key)
+        self.read(near, entry.offset, size, stored.extend(size), key)
         if not self.compressed or size == 0:
             return self.open_block(stored.data, size, entry.offset, stored, key)
         if task.raw == UNKNOWN:
@@ -349,6 +358,13 @@ cdef class Format1(Layout):
             if task.status != SP_OK:
                 raise self.source.failure(task.status, "the compressed block", key, entry.offset)
         return self.open_block(raw.data, task.raw, entry.offset, raw, key)
+
+    cdef size_t first_read(self, uint64_t number, uint64_t *offset) except? 0:
+        cdef sp_entry entry
+        cdef uint64_t stored
+        self.extent(number, &entry, &stored)
+        offset[0] = entry.offset
+        return stored
 
     cdef int plan(self, Batch batch, uint64_t number, uint64_t stop) except -1:
         cdef uint64_t size, raw

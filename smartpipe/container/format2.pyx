@@ -7,24 +7,32 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_KEY, SP_LISTED, SP_OVERLAP, SP_METADATA, SP_OK, SP_RECORD_HEADER, SP_SIZES, record_decode, sp_cursor,
-    sp_entry, sp_key_position, sp_lead_size, sp_pair, sp_record, sp_segment,
+    SP_BLOCK, SP_KEY, SP_LISTED, SP_OVERLAP, SP_METADATA, SP_NONE, SP_OK, SP_RECORD_HEADER, SP_SIZES, record_decode,
+    sp_cursor, sp_entry, sp_key_position, sp_lead_size, sp_pair, sp_record, sp_segment,
 )
 from smartpipe.container.block cimport Block
 from smartpipe.container.frames cimport Frames
 from smartpipe.container.index cimport Index
-from smartpipe.container.layout cimport MOST_BLOCKS, Batch
+from smartpipe.container.layout cimport MOST_BLOCKS, Batch, Near
 from smartpipe.container.scan cimport Scan
 from smartpipe.container.source cimport SLACK, Source, Task, is_too_large
 from smartpipe.container.tally cimport Tally
 
 from smartpipe import errors
 from smartpipe.container.frames import closed_at, read_frames
+from smartpipe.container.index import DamagedIndex
 
-# A record up to this size is read whole when one block is asked for: one call instead of several.
+# A record up to this size is read whole when one block is asked for: one call instead of several. A large value that is
+# stored plain is read to where it is given out, and so not along with the rest.
 cdef uint32_t WHOLE = 16 << 10
+cdef uint32_t WHOLE_PLAIN = 4 << 10
 # Bytes between two blocks that are read along rather than skipped.
 cdef uint64_t GAP = 64 << 10
+
+
+cdef inline size_t first_read(sp_entry *entry) noexcept:
+    """How much of a record is read when one block is asked for: all of it, or its lead."""
+    return entry.size if entry.size <= (WHOLE_PLAIN if entry.codec == SP_NONE else WHOLE) else entry.lead
 
 
 cdef class Format2(Layout):
@@ -131,12 +139,14 @@ cdef class Format2(Layout):
 
     cdef int extent(self, uint64_t number, sp_entry *entry, uint64_t *stored) except -1:
         cdef sp_entry before
-        self.entry(number, entry)
+        try:
+            self.index.entry_and_before(number, entry, &before)
+        except DamagedIndex as damage:
+            self.mend(damage)
+            self.index.entry_and_before(number, entry, &before)
         stored[0] = entry.size
-        if number > 0:
-            self.entry(number - 1, &before)
-            if entry.offset < before.offset or entry.offset - before.offset < before.size:
-                raise self.source.failure(SP_OVERLAP, "the index entry", self.key(number, entry), entry.offset)
+        if entry.offset < before.offset or entry.offset - before.offset < before.size:
+            raise self.source.failure(SP_OVERLAP, "the index entry", self.key(number, entry), entry.offset)
         if entry.offset > self.size or entry.size > self.size - entry.offset:
             raise errors.TruncatedError(f"the index lists {entry.size} bytes here, the file has {self.size}",
                                         path=self.source.path, block=self.key(number, entry),
@@ -183,17 +193,26 @@ cdef class Format2(Layout):
             raise self.source.failure(SP_LISTED, "the record", block.key, offset)
         return block
 
-    cdef Block fetch(self, uint64_t number, bytes key):
-        cdef Buffer memory = Buffer()
+    cdef Block fetch(self, uint64_t number, bytes key, Near near):
+        cdef Buffer memory = Buffer.__new__(Buffer)
         cdef sp_entry entry
         cdef uint64_t stored
         cdef size_t present
         self.extent(number, &entry, &stored)
-        present = entry.size if entry.size <= WHOLE else entry.lead
+        if key is None:
+            key = self.key(number, &entry)
+        present = first_read(&entry)
         memory.reserve(present)
-        self.source.read_into(entry.offset, present, memory.extend(present), key)
+        self.read(near, entry.offset, present, memory.extend(present), key)
         return self.open_block(memory.data, present, entry.offset, memory, &entry,
                                <const uint8_t *>PyBytes_AS_STRING(key), key)
+
+    cdef size_t first_read(self, uint64_t number, uint64_t *offset) except? 0:
+        cdef sp_entry entry
+        cdef uint64_t stored
+        self.extent(number, &entry, &stored)
+        offset[0] = entry.offset
+        return first_read(&entry)
 
     cdef int plan(self, Batch batch, uint64_t number, uint64_t stop) except -1:
         cdef uint64_t size

@@ -21,5 +21,7 @@ cdef class Frames:
 
 
 cdef Buffer header_bytes(uint64_t id, bytes hash_key)
+cdef list frame_parts(uint64_t id, Index index, Tally tally, uint64_t first, uint64_t start, uint64_t offset,
+                      bint table, uint32_t flags, bytes hash_key)
 cdef Buffer frame_bytes(uint64_t id, Index index, Tally tally, uint64_t first, uint64_t start, uint64_t offset,
                         bint table, uint32_t flags, bytes hash_key)

@@ -8,9 +8,9 @@ from libc.string cimport memcpy, memset
 from smartpipe._codec cimport (
     SP_FRAME_CLOSED, SP_FRAME_ENDED, SP_FRAME_HEADER, SP_HASH_KEY, SP_INDEX_HEADER, SP_OK, SP_RECORD_HEADER,
     frame_decode, frame_encode, frame_header_decode, index_decode, index_encode, record_decode, sp_entry, sp_frame,
-    sp_frame_sums, sp_index, sp_record, sums_encode, words,
+    sp_frame_body, sp_frame_sums, sp_index, sp_part, sp_record, sums_encode, words,
 )
-from smartpipe.container.index cimport Mapped
+from smartpipe.container.index cimport Mapped, Run
 from smartpipe.container.source cimport Source
 
 from smartpipe import errors
@@ -201,23 +201,30 @@ cdef Buffer header_bytes(uint64_t id, bytes hash_key):
     return out
 
 
-cdef Buffer frame_bytes(uint64_t id, Index index, Tally tally, uint64_t first, uint64_t start, uint64_t offset,
-                        bint table, uint32_t flags, bytes hash_key):
+cdef list frame_parts(uint64_t id, Index index, Tally tally, uint64_t first, uint64_t start, uint64_t offset,
+                      bint table, uint32_t flags, bytes hash_key):
     """The frame with the entries from number `first` on, that covers the data from `start` to where the tally ends, for
-    an offset of the index file."""
-    cdef Buffer out = Buffer(), body
+    an offset of the index file: buffers, which follow each other."""
+    cdef Buffer head = Buffer(), slots = Buffer(), padding = Buffer()
+    cdef Run run = index.run_from(first)
     cdef sp_frame frame
-    cdef uint64_t sums, count = index.count - first
+    cdef sp_part[4] parts
+    cdef uint64_t body
+    cdef Buffer part
     memset(&frame, 0, sizeof(frame))
-    frame.entries = count
-    frame.slots = count + count // 3 + 1 if table and count > 0 else 0
-    body = index.frame_body(first, frame.slots, hash_key, &frame.key_bytes)
-    sums = sp_frame_sums(body.size)
-    out.reserve(SP_FRAME_HEADER + sums + body.size)
-    out.extend(SP_FRAME_HEADER + sums)
-    frame.sums_crc = sums_encode(body.data, body.size, out.data + SP_FRAME_HEADER)
-    out.append(body.data, body.size)
-    frame.size = out.size
+    frame.entries = run.c.count
+    frame.key_bytes = run.c.key_bytes
+    if table and frame.entries > 0:
+        frame.slots = frame.entries + frame.entries // 3 + 1
+        slots = run.table(frame.slots, <const uint8_t *>hash_key)
+    body = sp_frame_body(&frame)
+    padding.append(b"\0" * 8, body - (run.entries.size + slots.size + run.keys.size))
+    frame.size = SP_FRAME_HEADER + sp_frame_sums(body) + body
+    head.extend(SP_FRAME_HEADER + sp_frame_sums(body))
+    for i, part in enumerate((run.entries, slots, run.keys, padding)):
+        parts[i].bytes = part.data
+        parts[i].size = part.size
+    frame.sums_crc = sums_encode(parts, 4, head.data + SP_FRAME_HEADER)
     frame.start = start
     frame.to = tally.end
     frame.synced = tally.synced
@@ -228,5 +235,16 @@ cdef Buffer frame_bytes(uint64_t id, Index index, Tally tally, uint64_t first, u
     frame.metadata = tally.metadata
     frame.last_crc = tally.last_crc
     frame.flags = flags
-    frame_encode(&frame, id, offset, out.data)
-    return out
+    frame_encode(&frame, id, offset, head.data)
+    return [part for part in (head, run.entries, slots, run.keys, padding) if part.size > 0]
+
+
+cdef Buffer frame_bytes(uint64_t id, Index index, Tally tally, uint64_t first, uint64_t start, uint64_t offset,
+                        bint table, uint32_t flags, bytes hash_key):
+    """The same in one buffer, so that one write gives readers the whole frame."""
+    cdef Buffer whole = Buffer(), part
+    cdef list parts = frame_parts(id, index, tally, first, start, offset, table, flags, hash_key)
+    whole.reserve(sum([part.size for part in parts]))
+    for part in parts:
+        whole.append(part.data, part.size)
+    return whole

@@ -18,8 +18,14 @@ cdef class Run:
     cdef Buffer keys
     cdef Buffer slots
     cdef Buffer checked
-    cdef int add(self, const uint8_t *hash_key, sp_entry *entry, const uint8_t *key) except -1
-    cdef int grow(self, const uint8_t *hash_key) except -1
+    cdef uint64_t hashed           # how many of its entries are in the table, of a run in memory
+    cdef int append(self, sp_entry *entry, const uint8_t *key) except -1
+    cdef int take(self, Run other, uint64_t first) except -1
+    cdef size_t take1(self, const uint8_t *p, size_t n, uint8_t codec, uint64_t offset, uint64_t stamp) except? 0
+    cdef int trim(self) except -1
+    cdef int cut(self, uint64_t count) except -1
+    cdef int hash(self, const uint8_t *hash_key) except -1
+    cdef Buffer table(self, uint64_t slot_count, const uint8_t *hash_key)
 
 
 cdef class Index:
@@ -28,13 +34,16 @@ cdef class Index:
     cdef uint8_t[16] hash_key      # of the index file, which its author chose
     cdef uint8_t[16] own_key       # of what is in memory
     cdef readonly uint64_t count
+    cdef Run own(self)
     cdef int add(self, sp_entry *entry, const uint8_t *key) except -1
+    cdef size_t add1(self, const uint8_t *p, size_t n, uint8_t codec, sp_entry *last) except? 0
     cdef int64_t find(self, const uint8_t *key, size_t n) except -2
     cdef Run run_of(self, uint64_t number)
     cdef int entry(self, uint64_t number, sp_entry *entry) except -1
+    cdef int entry_and_before(self, uint64_t number, sp_entry *entry, sp_entry *before) except -1
     cdef const uint8_t *key_at(self, uint64_t number, sp_entry *entry)
     cdef bytes key(self, uint64_t number, sp_entry *entry)
     cdef int map_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame, bint checked) except -1
     cdef int copy_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame) except -1
     cdef uint64_t listed_end(self, Mapped mapped, uint64_t offset, sp_frame *frame, uint64_t data_size) except? 0
-    cdef Buffer frame_body(self, uint64_t first, uint64_t slot_count, bytes hash_key, uint64_t *key_bytes)
+    cdef Run run_from(self, uint64_t first)

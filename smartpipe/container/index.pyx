@@ -7,8 +7,9 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memcpy, memset
 
 from smartpipe._codec cimport (
-    SP_ABSENT, SP_ENTRY, SP_FRAME_HEADER, SP_HASH_KEY, SP_OK, SP_PAGE, SP_SLOT, run_check, run_entry, run_find,
-    run_insert, siphash, sp_entry_decode, sp_entry_encode, sp_frame, sp_frame_body, sp_frame_sums, words,
+    SP_ABSENT, SP_ENTRY, SP_FRAME_HEADER, SP_HASH_KEY, SP_NONE, SP_OK, SP_PAGE, SP_SLOT, entries1_copy,
+    entries1_measure, run_check, run_copy, run_entry, run_find, run_hash, run_measure, siphash, sp_entry_decode,
+    sp_entry_encode, sp_frame, sp_frame_body, sp_frame_sums, words,
 )
 
 from smartpipe import errors
@@ -24,40 +25,101 @@ cdef class Run:
         self.keys = Buffer()
         self.slots = Buffer()
 
-    cdef int add(self, const uint8_t *hash_key, sp_entry *entry, const uint8_t *key) except -1:
+    cdef int append(self, sp_entry *entry, const uint8_t *key) except -1:
         """Append an entry. Its key is copied, and its key position set."""
-        cdef uint64_t hashed = siphash(hash_key, key, entry.key_length)
-        if 4 * (self.c.count + 1) > 3 * self.c.slot_count:
-            self.grow(hash_key)
+        cdef uint8_t *to
+        self.trim()
         entry.key = self.keys.size
         self.keys.append(key, entry.key_length)
         self.c.keys = self.keys.data
-        self.c.key_bytes = self.keys.size
-        sp_entry_encode(entry, self.entries.extend(SP_ENTRY))
+        to = self.entries.extend(SP_ENTRY)
         self.c.entries = self.entries.data
+        sp_entry_encode(entry, to)
+        self.c.key_bytes = self.keys.size
         self.c.count += 1
-        check(run_insert(&self.c, hashed, self.c.count - 1))
         return 0
 
-    cdef int grow(self, const uint8_t *hash_key) except -1:
-        """Make the table anew, with twice the slots."""
-        cdef Buffer slots = Buffer()
-        cdef uint64_t count = max(<uint64_t>64, 2 * self.c.slot_count)
-        memset(slots.extend(SP_SLOT * count), 0, SP_SLOT * count)
-        self.slots = slots
-        self.c.slots = slots.data
-        self.c.slot_count = count
-        insert_all(&self.c, hash_key)
+    cdef int take(self, Run other, uint64_t first) except -1:
+        """Append the entries of another run from number `first` on; none where one of them is damaged."""
+        cdef uint64_t count = other.c.count - first, key_bytes
+        cdef uint8_t *keys
+        cdef uint8_t *entries
+        check(run_measure(&other.c, first, &key_bytes))
+        self.trim()
+        keys = self.keys.extend(key_bytes)
+        self.c.keys = self.keys.data
+        entries = self.entries.extend(SP_ENTRY * count)
+        self.c.entries = self.entries.data
+        run_copy(&other.c, first, self.c.key_bytes, entries, keys)
+        self.c.key_bytes += key_bytes
+        self.c.count += count
         return 0
 
+    cdef size_t take1(self, const uint8_t *p, size_t n, uint8_t codec, uint64_t offset, uint64_t stamp) except? 0:
+        """Append the entries of format 1 at a pointer as far as nothing has to be looked at closer; gives their bytes.
+        """
+        cdef uint64_t count, key_bytes, key = self.c.key_bytes
+        cdef uint8_t *keys
+        cdef uint8_t *entries
+        cdef size_t used
+        with nogil:
+            used = entries1_measure(p, n, codec != SP_NONE, offset, stamp, &count, &key_bytes)
+        self.trim()
+        keys = self.keys.extend(key_bytes)
+        self.c.keys = self.keys.data
+        entries = self.entries.extend(SP_ENTRY * count)
+        self.c.entries = self.entries.data
+        with nogil:
+            entries1_copy(p, count, key, codec, entries, keys)
+        self.c.key_bytes += key_bytes
+        self.c.count += count
+        return used
 
-cdef int insert_all(sp_run *run, const uint8_t *hash_key) except -1:
-    cdef uint64_t number
-    cdef sp_entry entry
-    for number in range(run.count):
-        sp_entry_decode(run.entries + SP_ENTRY * number, &entry)
-        check(run_insert(run, siphash(hash_key, run.keys + entry.key, entry.key_length), number))
-    return 0
+    cdef int trim(self) except -1:
+        """Forget what was begun behind the last entry."""
+        self.entries.size = SP_ENTRY * self.c.count
+        self.keys.size = self.c.key_bytes
+        return 0
+
+    cdef int cut(self, uint64_t count) except -1:
+        """Forget the entries from number `count` on."""
+        cdef sp_entry entry
+        sp_entry_decode(self.c.entries + SP_ENTRY * count, &entry)
+        self.c.count = count
+        self.c.key_bytes = entry.key
+        if self.hashed > count:
+            memset(self.c.slots, 0, SP_SLOT * self.c.slot_count)
+            self.hashed = 0
+        return 0
+
+    cdef int hash(self, const uint8_t *hash_key) except -1:
+        """Put the entries into the table that are not in it yet, with twice the slots where it becomes full."""
+        cdef uint64_t count = max(<uint64_t>64, self.c.slot_count)
+        while 4 * self.c.count > 3 * count:
+            count *= 2
+        if count > self.c.slot_count:
+            self.slots = zeros(SP_SLOT * count)
+            self.c.slots = self.slots.data
+            self.c.slot_count = count
+            self.hashed = 0
+        check(run_hash(&self.c, hash_key, self.hashed))
+        self.hashed = self.c.count
+        return 0
+
+    cdef Buffer table(self, uint64_t slot_count, const uint8_t *hash_key):
+        """The slots of a table over the entries, of its own."""
+        cdef Buffer slots = zeros(SP_SLOT * slot_count)
+        cdef sp_run c = self.c
+        c.slots = slots.data
+        c.slot_count = slot_count
+        check(run_hash(&c, hash_key, 0))
+        return slots
+
+
+cdef Buffer zeros(uint64_t n):
+    cdef Buffer buffer = Buffer()
+    memset(buffer.extend(n), 0, n)
+    return buffer
 
 
 cdef int check(int status) except -1:
@@ -104,41 +166,60 @@ cdef class Index:
         memcpy(self.hash_key, <const uint8_t *>hash_key, SP_HASH_KEY)
         memcpy(self.own_key, <const uint8_t *>own_key, SP_HASH_KEY)
 
-    cdef int add(self, sp_entry *entry, const uint8_t *key) except -1:
+    cdef Run own(self):
+        """The run in memory at the end, to which something may be added."""
         cdef Run run
         if not self.runs or (<Run>self.runs[-1]).mapped is not None:
             run = Run()
             run.first = self.count
             self.runs.append(run)
-        run = self.runs[-1]
-        run.add(self.own_key, entry, key)
+        return self.runs[-1]
+
+    cdef int add(self, sp_entry *entry, const uint8_t *key) except -1:
+        """Add the entry of the next block, whose key is copied. It is hashed when a key is looked for."""
+        self.own().append(entry, key)
         self.count += 1
         return 0
+
+    cdef size_t add1(self, const uint8_t *p, size_t n, uint8_t codec, sp_entry *last) except? 0:
+        """Add the entries of an index of format 1 that follow `last`, many at once; gives how many of the n bytes these
+        are. They end where something has to be looked at closer."""
+        cdef Run run = self.own()
+        cdef size_t used = run.take1(p, n, codec, last.offset, last.stamp)
+        self.count = run.first + run.c.count
+        return used
 
     def cut(self, uint64_t count):
         """Forget all entries from number `count` on, which are in memory."""
         cdef Run run
-        cdef sp_entry entry
         if count == self.count:
             return
         run = self.runs[-1]
-        run.c.count = count - run.first
-        sp_entry_decode(run.c.entries + SP_ENTRY * run.c.count, &entry)
-        run.entries.size = SP_ENTRY * run.c.count
-        run.keys.size = run.c.key_bytes = entry.key
+        run.cut(count - run.first)
         self.count = count
-        memset(run.c.slots, 0, SP_SLOT * run.c.slot_count)
-        insert_all(&run.c, self.own_key)
 
     cdef int64_t find(self, const uint8_t *key, size_t n) except -2:
         """The number of the block with a key, -1: there is none."""
-        cdef uint64_t in_file = siphash(self.hash_key, key, n), in_memory = siphash(self.own_key, key, n)
-        cdef uint64_t hashed, number = 0
+        cdef uint64_t in_file = 0, in_memory = 0, number = 0
+        cdef bint has_file = False, has_memory = False
+        cdef Py_ssize_t i = len(self.runs)
         cdef Run run
         cdef int status
-        for run in reversed(self.runs):
-            hashed = in_memory if run.mapped is None else in_file
-            status = run_find(&run.c, hashed, key, n, &number)
+        while i > 0:
+            i -= 1
+            run = <Run>self.runs[i]
+            if run.mapped is None:
+                if run.hashed < run.c.count:
+                    run.hash(self.own_key)
+                if not has_memory:
+                    in_memory = siphash(self.own_key, key, n)
+                    has_memory = True
+                status = run_find(&run.c, in_memory, key, n, &number)
+            else:
+                if not has_file:
+                    in_file = siphash(self.hash_key, key, n)
+                    has_file = True
+                status = run_find(&run.c, in_file, key, n, &number)
             if status == SP_OK:
                 return <int64_t>(run.first + number)
             if status != SP_ABSENT:
@@ -146,11 +227,12 @@ cdef class Index:
         return -1
 
     cdef Run run_of(self, uint64_t number):
-        cdef Run run
-        for run in reversed(self.runs):
-            if number >= run.first:
-                return run
-        return None
+        cdef Py_ssize_t i = len(self.runs) - 1
+        cdef Run run = <Run>self.runs[i]
+        while number < run.first:
+            i -= 1
+            run = <Run>self.runs[i]
+        return run
 
     cdef int entry(self, uint64_t number, sp_entry *entry) except -1:
         """Entry `number`."""
@@ -159,6 +241,21 @@ cdef class Index:
             raise IndexError(f"entry {number} of {self.count}")
         run = self.run_of(number)
         return check(run_entry(&run.c, number - run.first, entry))
+
+    cdef int entry_and_before(self, uint64_t number, sp_entry *entry, sp_entry *before) except -1:
+        """Entry `number`, and the one before it; all zeros before the first."""
+        cdef Run run
+        if number >= self.count:
+            raise IndexError(f"entry {number} of {self.count}")
+        run = self.run_of(number)
+        check(run_entry(&run.c, number - run.first, entry))
+        if number > run.first:
+            check(run_entry(&run.c, number - run.first - 1, before))
+        elif number > 0:
+            self.entry(number - 1, before)
+        else:
+            memset(before, 0, sizeof(sp_entry))
+        return 0
 
     cdef bytes key(self, uint64_t number, sp_entry *entry):
         """The key of an entry that `entry` gave for `number`."""
@@ -182,14 +279,9 @@ cdef class Index:
     cdef int copy_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame) except -1:
         """Take over the entries of a frame; none where it is damaged."""
         cdef Run run = show(mapped, offset, frame)
-        cdef sp_entry entry
-        cdef uint64_t number
         check(run_check(&run.c))
-        for number in range(frame.entries):
-            check(run_entry(&run.c, number, &entry))
-        for number in range(frame.entries):
-            check(run_entry(&run.c, number, &entry))
-            self.add(&entry, run.c.keys + entry.key)
+        self.own().take(run, 0)
+        self.count += frame.entries
         return 0
 
     cdef uint64_t listed_end(self, Mapped mapped, uint64_t offset, sp_frame *frame, uint64_t data_size) except? 0:
@@ -205,47 +297,22 @@ cdef class Index:
         return end
 
     def copy_tables(self):
-        """Take all entries into memory, with a table that nobody else made."""
-        cdef Run own = Run()
-        cdef Run run
-        cdef sp_entry entry
-        cdef uint64_t number
+        """Take all entries into memory, where they get a table that nobody else made."""
+        self.runs = [self.run_from(0)]
+
+    cdef Run run_from(self, uint64_t first):
+        """The entries from number `first` on as one run in memory, whose keys are all those of its entries."""
+        cdef Run run, own
+        if first == 0 and len(self.runs) == 1 and (<Run>self.runs[0]).mapped is None:
+            own = self.runs[0]
+            own.trim()
+            return own
+        own = Run()
         for run in self.runs:
-            for number in range(run.c.count):
-                check(run_entry(&run.c, number, &entry))
-                own.add(self.own_key, &entry, run.c.keys + entry.key)
-        self.runs = [own]
+            if run.first + run.c.count > first:
+                own.take(run, max(first, run.first) - run.first)
+        return own
 
     def file_key(self):
         """Return the key of the hash of an index file that goes on with this index."""
         return self.hash_key[:SP_HASH_KEY]
-
-    cdef Buffer frame_body(self, uint64_t first, uint64_t slot_count, bytes hash_key, uint64_t *key_bytes):
-        """The body of a frame with the entries from number `first` on, and with a table where slot_count is not 0."""
-        cdef Buffer body = Buffer(), keys = Buffer()
-        cdef uint64_t number, count = self.count - first
-        cdef sp_entry entry
-        cdef sp_run c
-        cdef Run run
-        body.reserve(SP_ENTRY * count + SP_SLOT * slot_count + 8)
-        for number in range(first, self.count):
-            self.entry(number, &entry)
-            run = self.run_of(number)
-            keys.append(run.c.keys + entry.key, entry.key_length)
-            entry.key = keys.size - entry.key_length
-            sp_entry_encode(&entry, body.extend(SP_ENTRY))
-        if slot_count > 0:
-            memset(body.extend(SP_SLOT * slot_count), 0, SP_SLOT * slot_count)
-            memset(&c, 0, sizeof(c))
-            c.entries = body.data
-            c.slots = body.data + SP_ENTRY * count
-            c.slot_count = slot_count
-            c.count = count
-            c.keys = keys.data
-            c.key_bytes = keys.size
-            insert_all(&c, <const uint8_t *>hash_key)
-        key_bytes[0] = keys.size
-        body.append(keys.data, keys.size)
-        while body.size % 8 != 0:
-            body.extend(1)[0] = 0
-        return body

@@ -31,6 +31,12 @@ cdef class Batch:
     cdef Buffer idle(self, list pool)
 
 
+cdef class Near:
+    """Bytes of the data file in which several blocks lie that are asked for; `size` of the buffer of them from `begin` on."""
+    cdef uint64_t begin
+    cdef Buffer memory
+
+
 cdef class Layout:
     """What a reader asks of a format."""
     cdef readonly Source source
@@ -47,7 +53,9 @@ cdef class Layout:
     cdef int mend(self, damage) except -1
     cdef int check_named(self) except -1
     cdef int64_t find(self, const uint8_t *key, size_t n) except -2
-    cdef Block fetch(self, uint64_t number, bytes key)
+    cdef Block fetch(self, uint64_t number, bytes key, Near near)
+    cdef size_t first_read(self, uint64_t number, uint64_t *offset) except? 0
+    cdef int read(self, Near near, uint64_t offset, size_t n, uint8_t *to, bytes block) except -1
     cdef int fill(self, Batch batch, uint64_t number, uint64_t stop, frozenset select) except -1
     cdef int plan(self, Batch batch, uint64_t number, uint64_t stop) except -1
     cdef int load(self, Batch batch, frozenset select) except -1

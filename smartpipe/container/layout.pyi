@@ -7,6 +7,9 @@ from smartpipe.container.source import Source
 class Batch: ...
 
 @disjoint_base
+class Near: ...
+
+@disjoint_base
 class Layout:
     @property
     def source(self) -> Source: ...

@@ -3,6 +3,7 @@
 import threading
 
 from cpython.ref cimport PyObject
+from libc.string cimport memcpy
 
 from smartpipe.container.source cimport is_too_large
 
@@ -37,6 +38,11 @@ cdef class Batch:
         buffer = Buffer()
         pool.append(buffer)
         return buffer
+
+
+cdef class Near:
+    def __init__(self):
+        self.memory = Buffer()
 
 
 cdef class Layout:
@@ -85,9 +91,22 @@ cdef class Layout:
         """Entry `number` and the bytes that the block takes in the data file, all of which are there."""
         raise TypeError("a layout is of a format")
 
-    cdef Block fetch(self, uint64_t number, bytes key):
-        """Block `number`, whose key is known to be `key`."""
+    cdef Block fetch(self, uint64_t number, bytes key, Near near):
+        """Block `number`, whose key is `key` where that is known, otherwise None. What lies in `near`, where that is given,
+        is not read again."""
         raise TypeError("a layout is of a format")
+
+    cdef size_t first_read(self, uint64_t number, uint64_t *offset) except? 0:
+        """How many bytes `fetch` reads, and where."""
+        raise TypeError("a layout is of a format")
+
+    cdef int read(self, Near near, uint64_t offset, size_t n, uint8_t *to, bytes block) except -1:
+        """n bytes at an offset of the data file, all of which are there."""
+        if near is not None and offset >= near.begin and offset - near.begin <= near.memory.size and (
+                n <= near.memory.size - (offset - near.begin)):
+            memcpy(to, near.memory.data + (offset - near.begin), n)
+            return 0
+        return self.source.read_into(offset, n, to, block)
 
     cdef int fill(self, Batch batch, uint64_t number, uint64_t stop, frozenset select) except -1:
         """Blocks from `number` on, at least one and none from `stop` on, checked and inflated as far as selected."""
@@ -111,7 +130,7 @@ cdef class Layout:
         found = {}
         for number in sorted(numbers):
             self.entry(number, &entry)
-            block = self.fetch(number, self.key(number, &entry))
+            block = self.fetch(number, self.key(number, &entry), None)
             block.select = select
             block.load_all()
             found[number] = block

@@ -136,7 +136,7 @@ def look_at(paths: Paths, path: str, file: Descriptor) -> Found:
             "the file ends within its header, and its index lists blocks", path=path, offset=file.size()
         )
     if index_size and not of_format2:
-        return Found(1, 0, compressed)
+        return Found(1, 0, compressed, blank=file.size() == 0 and not lists_format1(paths.index))
     return Found(1 if index_size == 0 and file.size() == 0 else 2, 0, compressed, blank=True)
 
 
@@ -162,12 +162,23 @@ def is_blank(index: str) -> bool:
         file.close()
 
 
+def lists_format1(index: str) -> bool:
+    """Whether an index begins with a whole entry of format 1."""
+    file = open_reading(index)
+    try:
+        length = file.read_at(0, 4)
+        return len(length) == 4 and file.size() >= ENTRY1 + int.from_bytes(length, "little")
+    finally:
+        file.close()
+
+
 def open_layout(paths: Paths, limit: int) -> tuple[Format1 | Format2, str]:
     """Open a pipe for reading; returns its layout and the path of its data file."""
     refuse_folder(paths)
     path = None
     stale = 0
     for _ in range(ATTEMPTS):
+        begun = False
         try:
             path = data_file(paths)
             if path is None:
@@ -181,13 +192,17 @@ def open_layout(paths: Paths, limit: int) -> tuple[Format1 | Format2, str]:
                     time.sleep(WAIT[stale])
                     stale += 1
                     continue
-                layout = read_layout(paths, path, file, found, limit)
+                try:
+                    layout = read_layout(paths, path, file, found, limit)
+                finally:
+                    # What is empty may be of either format, and a writer may just begin it.
+                    begun = found.format == 1 and found.blank and file.size() > 0
             except errors.SmartPipeError:
-                if still_named(file, path):
+                if still_named(file, path) and not begun:
                     raise
                 file.close()
                 continue
-            if still_named(file, path):
+            if still_named(file, path) and not begun:
                 return layout, path
             layout.close()
         except FileNotFoundError as error:
@@ -270,10 +285,12 @@ def append(paths: Paths, path: str, asked: Asked) -> tuple[Output, str | None]:
         if asked.compressed is not None and asked.compressed != compressed:
             raise ValueError(f"{path} is {'' if compressed else 'not '}compressed, and compress asks for the contrary")
         if found.blank:
-            size = file.size()
+            what, size = "a file header", file.size()
+            if found.format == 1 and os.path.exists(paths.index):
+                what, size = "an index entry", os.path.getsize(paths.index)
             disk.truncate(file, 0)
             output = begin(paths, path, file, asked.format or found.format, asked.syncs)
-            return output, f"{size} bytes of a file header" if size else None
+            return output, f"{size} bytes of {what}" if size else None
         if found.format == 2 and found.codec not in CODECS:
             raise errors.EngineError(f"the pipe has codec {found.codec}, which this version does not know", path=path)
         if asked.format not in (None, found.format):

@@ -11,7 +11,7 @@ from smartpipe._codec cimport (
     SP_BLOCK, SP_ENTRY, SP_FILE_HEADER, SP_FRAME_CLOSED, SP_FRAME_ENDED, SP_HASH_KEY, SP_METADATA, SP_NONE, SP_ZLIB,
     Buffer, file_encode, record_encode, sp_entry, sp_entry1_offsets, sp_file, sp_lead_size, sp_record, sp_store32,
 )
-from smartpipe.container.frames cimport frame_bytes, header_bytes
+from smartpipe.container.frames cimport frame_bytes, frame_parts, header_bytes
 
 from smartpipe import errors
 from smartpipe._platform import disk
@@ -446,13 +446,18 @@ cdef class Output2(Output):
     def rewrite_index(self, uint32_t flags):
         """Make the index anew as one frame, and rename it over the old one."""
         cdef bytes hash_key = os.urandom(SP_HASH_KEY)
-        cdef Buffer header = header_bytes(self.id, hash_key), frame
+        cdef Buffer header = header_bytes(self.id, hash_key), part
+        cdef uint64_t size = header.size
+        cdef list frame
         path = unpublished(self.index_path)
-        frame = frame_bytes(self.id, self.index, self.tally, 0, SP_FILE_HEADER, header.size, True, flags, hash_key)
+        # In parts: of millions of blocks nothing is copied.
+        frame = frame_parts(self.id, self.index, self.tally, 0, SP_FILE_HEADER, size, True, flags, hash_key)
         file = disk.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC)
         try:
             disk.write(file, view(header))
-            disk.write(file, view(frame))
+            for part in frame:
+                disk.write(file, view(part))
+                size += part.size
             if self.syncs:
                 disk.sync(file)
             disk.rename(path, self.index_path)
@@ -464,7 +469,7 @@ cdef class Output2(Output):
         self.index_file.close()
         self.index_file = file
         self.hash_key = hash_key
-        self.index_size = header.size + frame.size
+        self.index_size = size
         self.frames = 1
         self.loose = 0
         self.flushed = self.index.count

@@ -23,4 +23,6 @@ cdef class Reader:
     cdef Block find_block(self, bytes key)
     cdef int64_t number_of_key(self, bytes key) except -2
     cdef bint reopen(self) except -1
+    cdef uint64_t offset_of(self, uint64_t number) except? 0
+    cdef object position_at(self, uint64_t number)
     cdef int skip(self, error, handler) except -1

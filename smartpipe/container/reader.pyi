@@ -2,16 +2,21 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Literal, NamedTuple, TypeVar, overload
 
+import pyarrow  # type: ignore[import-untyped]
 from typing_extensions import Buffer, Self, disjoint_base
 
 from smartpipe.container.block import Block
+from smartpipe.container.columns import Batches
+from smartpipe.container.gather import BATCH as BATCH
 from smartpipe.container.headers import CODECS as CODECS
 from smartpipe.container.paths import Paths
+from smartpipe.container.position import Position as Position
 from smartpipe.errors import SmartPipeError
 
 _T = TypeVar("_T")
 
 MAX_BLOCK_SIZE: Final[int]
+ARROW_BATCH: Final[int]
 READAHEAD: Final[int]
 POLL: Final[float]
 _OnError = Literal["raise", "skip"] | Callable[[SmartPipeError], object]
@@ -53,7 +58,7 @@ class Reader:
     @property
     def metadata(self) -> dict[bytes, bytes]: ...
     @property
-    def position(self) -> int: ...
+    def position(self) -> Position: ...
     @property
     def closed(self) -> bool: ...
     def open_files(self, paths: Paths) -> None: ...
@@ -76,7 +81,7 @@ class Reader:
     def items(
         self,
         select: Iterable[Buffer] | None = None,
-        start: int | Buffer | None = None,
+        start: int | str | Buffer | None = None,
         on_error: _OnError = "raise",
         *,
         threads: int = 1,
@@ -84,12 +89,28 @@ class Reader:
         ordered: bool = True,
         shuffle: int | None = None,
     ) -> Items: ...
+    def columns(
+        self,
+        batch: int = ...,
+        select: Iterable[Buffer] | None = None,
+        start: int | Buffer | None = None,
+        on_error: _OnError = "raise",
+        *,
+        threads: int = 1,
+        readahead: int = ...,
+        ordered: bool = True,
+        shuffle: int | None = None,
+    ) -> Batches: ...
+    def to_arrow(
+        self, select: Iterable[Buffer] | None = None, on_error: _OnError = "raise", *, threads: int = 1
+    ) -> pyarrow.Table: ...
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object: ...
     def refresh(self) -> int: ...
     def follow(
         self,
         timeout: float | None = None,
         select: Iterable[Buffer] | None = None,
-        start: int | Buffer | None = None,
+        start: int | str | Buffer | None = None,
         on_error: _OnError = "raise",
     ) -> Iterator[tuple[bytes, Block]]: ...
     def entries(self) -> Iterator[Entry]: ...
@@ -101,6 +122,6 @@ class Reader:
 @disjoint_base
 class Items(Iterator[tuple[bytes, Block]]):
     @property
-    def position(self) -> int: ...
+    def position(self) -> Position: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> tuple[bytes, Block]: ...

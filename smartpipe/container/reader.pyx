@@ -10,21 +10,28 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from smartpipe._codec cimport sp_entry
+from smartpipe.container.arrow cimport export
 from smartpipe.container.block cimport Block, as_bytes
+from smartpipe.container.columns cimport Batches
 from smartpipe.container.format1 cimport Format1
 from smartpipe.container.format2 cimport Format2
+from smartpipe.container.gather cimport Gatherer
 from smartpipe.container.layout cimport Batch
 from smartpipe.container.readahead cimport Readahead
+from smartpipe.container.scattered cimport Scattered
 
 from smartpipe import errors
+from smartpipe.container.gather import BATCH
 from smartpipe.container.headers import CODECS
 from smartpipe.container.opening import open_layout
 from smartpipe.container.paths import paths_of
+from smartpipe.container.position import Position
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *)
 
 MAX_BLOCK_SIZE = 256 << 20
+ARROW_BATCH = 4 << 20  # bytes of a batch of an Arrow stream
 READAHEAD = 64 << 20
 POLL = 0.02  # s between two looks at a pipe that is followed
 
@@ -169,7 +176,7 @@ cdef class Reader:
 
     cdef Block find_block(self, bytes key):
         cdef int64_t number = self.number_of_key(key)
-        return None if number < 0 else self.layout.fetch(number, key)
+        return None if number < 0 else self.layout.fetch(number, key, None)
 
     cdef int64_t number_of_key(self, bytes key) except -2:
         """The number of the block with a key, -1 where this reader shows none."""
@@ -196,33 +203,36 @@ cdef class Reader:
     def get_many(self, keys, on_error="raise"):
         """Iterate over (key, block or None) for many keys: those there are in file order, then the others.
 
-        `on_error` is that of `items`; where it is not "raise", each block is read whole before it is given.
+        Blocks that lie near each other are read together. `on_error` is that of `items`; where it is not "raise", each
+        block is read whole before it is given.
         """
         self.check_open()
         handler = handler_of(on_error)
-        found, absent = [], []
+        cdef list found = [], absent = []
+        cdef int64_t number
+        cdef bytes wanted
         for key in keys:
             wanted = as_bytes(key, "the key")
             number = self.number_of_key(wanted)
             if number >= 0:
-                found.append((number, wanted))
+                found.append(number)
             else:
                 absent.append(wanted)
         found.sort()
-        return self._fetch_many(found, absent, handler)
+        return self._fetch_many(Scattered(self.layout, found), len(found), absent, handler)
 
-    def _fetch_many(self, found, absent, handler):
+    def _fetch_many(self, Scattered scattered, count, absent, handler):
         cdef Block block
-        for number, key in found:
+        for _ in range(count):
             self.check_open()
             try:
-                block = self.layout.fetch(number, key)
+                block = scattered.next()
                 if handler is not None:
                     block.load_all()
             except errors.SmartPipeError as error:
                 self.skip(error, handler)
             else:
-                yield key, block
+                yield block.key, block
         for key in absent:
             yield key, None
 
@@ -261,9 +271,10 @@ cdef class Reader:
         """Iterate over (key, block), in the order of the file.
 
         Blocks are read and inflated many at a time. `select` is an iterable of pair keys: the blocks then show only
-        these pairs, and no other large value is inflated. `start` is the number of the first block, or its key. The
-        iterator's `position` is the number of the block that comes next. A block that was given was checked as far as
-        it is selected. Keeping a block costs its own memory, not that of its neighbours.
+        these pairs, and no other large value is inflated. `start` is the number of the first block, its key, or a
+        `Position` or its token; FormatError where that is of another pipe. The iterator's `position` is the block that
+        comes next. A block that was given was checked as far as it is selected. Keeping a block costs its own memory,
+        not that of its neighbours.
 
         `on_error` is what happens at a block that can not be read: "raise" raises its error, and the iterator can go on
         behind it; "skip" leaves it out; a function leaves it out and is called with the error. What was left out is
@@ -297,6 +308,10 @@ cdef class Reader:
     def _number_of(self, start):
         if start is None:
             return self.first
+        if isinstance(start, str) and start.startswith("smartpipe:"):
+            start = Position.of_token(start)
+        if isinstance(start, Position):
+            self._check_position(start)
         if hasattr(start, "__index__"):
             start = index(start)
             if not 0 <= start <= self.stop - self.first:
@@ -307,6 +322,79 @@ cdef class Reader:
         if number < 0:
             raise errors.BlockNotFound("there is no such block to start at", path=self.data_path, block=wanted)
         return number
+
+    def _check_position(self, position):
+        """See to it that the blocks before a position are those of this reader."""
+        cdef uint64_t number
+        cdef sp_entry entry
+        known = position.id == self.layout.source.id or (position.id == 0 and position == 0)
+        if known and position.offset > 0 and 0 < position <= len(self):
+            number = self.first + <uint64_t>int(position) - 1
+            self.layout.entry(number, &entry)
+            known = entry.offset == position.offset and entry.stamp == position.stamp
+        if not known or position > len(self):
+            raise errors.FormatError(f"{position.token} is a position in another pipe, or behind where this one was cut",
+                                     path=self.data_path)
+
+    cdef object position_at(self, uint64_t number):
+        cdef sp_entry entry
+        if number > 0:
+            try:
+                self.layout.entry(number - 1, &entry)
+            except errors.SmartPipeError:
+                pass  # of the index; what the place says is only held against it
+            else:
+                return Position(number - self.first, id=self.layout.source.id, offset=entry.offset, stamp=entry.stamp)
+        return Position(number - self.first, id=self.layout.source.id)
+
+    # As columns
+
+    def columns(self, batch=BATCH, select=None, start=None, on_error="raise", *, threads=1, readahead=READAHEAD,
+                ordered=True, shuffle=None):
+        """Iterate over all pairs as batches of numpy arrays, `Columns`, without a Python object per pair.
+
+        A batch has whole blocks, and ends with the one that makes its arrays reach `batch` bytes. Their memory is used
+        again for a later batch, unless somebody keeps one of them. The other arguments, and the `position` of the
+        iterator, are those of `items`. The iterator is also an Arrow stream, once. Needs numpy.
+
+        >>> import smartpipe, tempfile
+        >>> prefix = tempfile.mkdtemp() + "/pipe"
+        >>> with smartpipe.open(prefix, "w") as pipe:
+        ...     pipe.write(b"a", {b"raw": b"<html>", b"log": b"ok"})
+        >>> with smartpipe.open(prefix) as pipe:
+        ...     for batch in pipe.columns():
+        ...         print(batch, batch.value_offsets, batch.values.tobytes(), batch[1])
+        <smartpipe.Columns of 1 blocks, 2 pairs> [0 6 8] b'<html>ok' (b'a', b'log', b'ok')
+        """
+        try:
+            import numpy
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError("columns need numpy: pip install 'smartpipe[columns]'", name="numpy") from error
+        items = self.items(select, start, on_error, threads=threads, readahead=readahead, ordered=ordered,
+                           shuffle=shuffle)
+        return Batches(items, numpy, batch)
+
+    def to_arrow(self, select=None, on_error="raise", *, threads=1):
+        """Return all pairs as a `pyarrow.Table` with columns block, key and value of type large_binary, one row a pair.
+
+        A block without pairs has no row. `select`, `on_error` and `threads` are those of `items`. Needs pyarrow.
+        """
+        try:
+            import pyarrow
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError("to_arrow needs pyarrow: pip install 'smartpipe[arrow]'",
+                                      name="pyarrow") from error
+        cdef Batches source = Batches(self.items(select, None, on_error, threads=threads), None, ARROW_BATCH)
+        try:
+            return pyarrow.RecordBatchReader.from_stream(source).read_all()
+        except Exception:
+            if source.failure is not None:
+                raise source.failure from None
+            raise
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        """All pairs as an Arrow stream, read batch by batch; of a schema that is asked for nothing is taken over."""
+        return export(Gatherer(self.items(), ARROW_BATCH, True))
 
     def refresh(self):
         """Take in the blocks that were written since the pipe was opened or refreshed; returns how many.
@@ -343,7 +431,7 @@ cdef class Reader:
     def follow(self, timeout=None, select=None, start=None, on_error="raise"):
         """Iterate over (key, block) as blocks are written; ends when the writer has closed the pipe.
 
-        It begins with the blocks that are there, or at `start`, a number or key. With a `timeout` it ends also when so
+        It begins with the blocks that are there, or at `start`, which is that of `items`. With a `timeout` it ends also when so
         many seconds have passed without a block. A killed writer does not end it: another may go on with the pipe. The
         last block of a pipe of format 1 comes when the next is begun. `select` and `on_error` are those of `items`,
         errors those of `refresh`.
@@ -394,25 +482,37 @@ cdef class Reader:
 
     def splits(self, n):
         """Return at most n parts of about the same stored size; `smartpipe.open` reads one, in another process too."""
-        cdef sp_entry entry
         self.check_open()
         if n < 1:
             raise ValueError(f"a pipe can not be split into {n} parts")
-        count = len(self)
         parts = []
-        if count == 0:
-            return parts
-        self.layout.entry(self.first, &entry)
-        begin = entry.offset
-        self.layout.entry(self.stop - 1, &entry)
-        end = entry.offset + 1
-        start = self.first
-        for part in range(1, n + 1):
-            stop = self.stop if part == n else self._first_at(begin + (end - begin) * part // n)
-            if stop > start:
-                parts.append(Split(self.layout.source.place, self.layout.source.id, start, stop))
-                start = stop
+        start, begin, end = self.first, self.offset_of(self.first), self.offset_of(self.stop)
+        for left in range(n, 0, -1):
+            if start == self.stop:
+                break
+            # What is left is shared anew: a block that is larger than a part leaves less to the others.
+            stop = self.stop if left == 1 else self._boundary(start, begin + (end - begin) // left)
+            parts.append(Split(self.layout.source.place, self.layout.source.id, start, stop))
+            start, begin = stop, self.offset_of(stop)
         return parts
+
+    cdef uint64_t offset_of(self, uint64_t number) except? 0:
+        """Where a block begins in the data file, or the last one ends."""
+        cdef sp_entry entry
+        if number < self.layout.index.count:
+            self.layout.entry(number, &entry)
+            return entry.offset
+        if self.format == 1 or number == 0:
+            return self.layout.size
+        self.layout.entry(number - 1, &entry)
+        return entry.offset + entry.size
+
+    def _boundary(self, start, offset):
+        """The number of the block that begins next to an offset of the data file, before or behind it, behind `start`."""
+        stop = self._first_at(offset)
+        if stop - 1 > start and offset - self.offset_of(stop - 1) < self.offset_of(stop) - offset:
+            stop -= 1
+        return max(stop, start + 1)
 
     def _first_at(self, offset):
         """The number of the first block at or behind an offset of the data file."""
@@ -431,8 +531,8 @@ cdef class Reader:
 
     @property
     def position(self):
-        """The number of the block that `pull_block()` reads next."""
-        return self.cursor - self.first
+        """The `Position` of the block that `pull_block()` reads next: its number, and what tells this pipe from others."""
+        return self.position_at(self.cursor)
 
     def get_next_block_key(self):
         """Return the key of the block that `pull_block()` reads next, None at the end."""
@@ -459,7 +559,7 @@ cdef class Reader:
         if wanted is None or number < 0:
             return iter(())
         self.cursor = number + 1
-        return iter(self.layout.fetch(number, wanted))
+        return iter(self.layout.fetch(number, wanted, None))
 
     # What it is
 
@@ -515,10 +615,12 @@ cdef class Items:
 
     @property
     def position(self):
-        """The number of the block that comes next."""
+        """The `Position` of the block that comes next: its number, and what tells this pipe from others."""
         if self.ahead is not None and not self.ahead.ordered:
             raise ValueError("without order there is no position")
-        return self.number - self.reader.first
+        if self.ahead is not None and self.ahead.seed is not None:
+            return Position(self.number - self.reader.first, id=self.reader.layout.source.id)
+        return self.reader.position_at(self.number)
 
     def __next__(self):
         cdef Block block

@@ -39,6 +39,9 @@ cdef class Source:
     cdef int users
     cdef bint closed
     cdef list inflaters
+    cdef int enter(self) except -1
+    cdef int leave(self) except -1
+    cdef int expect(self, uint64_t offset, uint64_t n) except -1
     cdef int read_into(self, uint64_t offset, size_t n, uint8_t *to, bytes block) except -1
     cdef size_t read_some(self, uint64_t offset, size_t n, uint8_t *to) except? 0
     cdef object too_large(self, uint64_t stored, bytes block, uint64_t offset)

@@ -9,7 +9,7 @@ from smartpipe._codec cimport (
     SP_CHECKSUM, SP_CODEC, SP_FLAGS, SP_KIND, SP_MEMORY, SP_OK, SP_RESERVED, SP_SIZES, SP_TRAILING,
     SP_TRUNCATED, crc32, words,
 )
-from smartpipe._platform cimport int64_t, read_at
+from smartpipe._platform cimport int64_t, read_at, will_read
 
 from smartpipe import errors
 from smartpipe._platform import holder
@@ -77,15 +77,17 @@ cdef class Source:
     # A descriptor is closed by whoever uses it last, so that no thread ever reads from another file that got its
     # number.
 
-    def enter(self):
+    cdef int enter(self) except -1:
         if self.closed:
             raise errors.ClosedError("the pipe was closed", path=self.path)
         self.users += 1
+        return 0
 
-    def leave(self):
+    cdef int leave(self) except -1:
         self.users -= 1
         if self.closed and self.users == 0:
             self.file.close()
+        return 0
 
     cdef size_t read_some(self, uint64_t offset, size_t n, uint8_t *to) except? 0:
         cdef int64_t got
@@ -101,6 +103,14 @@ cdef class Source:
             raise errors.StorageError(os.strerror(-got), path=self.path, offset=offset, number=-got)
         self.read_bytes += got
         return got
+
+    cdef int expect(self, uint64_t offset, uint64_t n) except -1:
+        """Tell the system that so many bytes at an offset will be read."""
+        self.enter()
+        with nogil:
+            will_read(self.file.number, offset, n)
+        self.leave()
+        return 0
 
     cdef int read_into(self, uint64_t offset, size_t n, uint8_t *to, bytes block) except -1:
         cdef size_t got = self.read_some(offset, n, to)

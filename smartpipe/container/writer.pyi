@@ -7,6 +7,8 @@ from typing_extensions import Buffer, Self, disjoint_base
 
 from smartpipe.container.durability import Grouped
 from smartpipe.container.headers import CODECS as CODECS
+from smartpipe.container.incoming import Incoming as Incoming
+from smartpipe.container.incoming import _Table
 from smartpipe.container.paths import EXTENSIONS as EXTENSIONS
 from smartpipe.container.paths import Paths
 from smartpipe.container.reader import MAX_BLOCK_SIZE as MAX_BLOCK_SIZE
@@ -48,6 +50,14 @@ class Writer:
     def write(self, key: Buffer, pairs: Mapping[_Key, Buffer]) -> None: ...
     @overload
     def write(self, key: Buffer, pairs: Iterable[tuple[Buffer, Buffer]]) -> None: ...
+    def write_columns(
+        self,
+        block_keys: tuple[Buffer, Buffer],
+        block_pairs: Buffer,
+        keys: tuple[Buffer, Buffer],
+        values: tuple[Buffer, Buffer],
+    ) -> int: ...
+    def write_arrow(self, data: _Table) -> int: ...
     def block(self, key: Buffer) -> BlockWriter: ...
     def checkpoint(self, key: Buffer) -> None: ...
     def append(self, key: Buffer, value: Buffer) -> None: ...

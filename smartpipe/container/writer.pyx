@@ -5,18 +5,21 @@ import threading
 import warnings
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
+from smartpipe._codec cimport sp_offset_at
 from smartpipe.container.background cimport Background, placed
 from smartpipe.container.block cimport as_bytes
 from smartpipe.container.encoder cimport Encoder, Encoder1, Encoder2
 from smartpipe.container.output cimport Output, Output2
+from smartpipe.container.rows cimport Rows, Strings
 from smartpipe.container.source cimport is_too_large
 
 from smartpipe import errors
 from smartpipe.container import opening
 from smartpipe.container.durability import check_durability
 from smartpipe.container.headers import CODECS
+from smartpipe.container.incoming import Incoming
 from smartpipe.container.index import DamagedIndex
 from smartpipe.container.paths import EXTENSIONS, missing, paths_of
 from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader, check_count, check_limit
@@ -169,6 +172,81 @@ cdef class Writer:
         if encoder is not None:
             self.encoders.append(encoder)
         return 0
+
+    def write_columns(self, block_keys, block_pairs, keys, values):
+        """Write many blocks, whose pairs lie in columns, without a Python object per pair; returns how many.
+
+        `block_keys`, `keys` and `values` are tuples (offsets, data): string i goes from `offsets[i]` to
+        `offsets[i + 1]` of the data. Block b has the pairs from number `block_pairs[b]` to before `block_pairs[b + 1]`;
+        these offsets begin with 0 and end with the number of pairs. Offsets are int64 or int32; numpy arrays, or
+        anything with the buffer protocol, which nobody changes meanwhile.
+
+        Offsets that do not fit are ValueError, before anything is written. Errors of a block are those of `write`; the
+        blocks before it are written then.
+
+        >>> import array, smartpipe, tempfile
+        >>> offsets = lambda *numbers: array.array("q", numbers)
+        >>> with smartpipe.open(tempfile.mkdtemp() + "/pipe", "w") as pipe:
+        ...     pipe.write_columns((offsets(0, 1, 2), b"ab"), offsets(0, 2, 3),
+        ...                        (offsets(0, 3, 6, 9), b"rawlograw"), (offsets(0, 6, 8, 11), b"<html>ok<p>"))
+        2
+        """
+        cdef Strings names = Strings(block_keys, "block_keys"), ends = Strings(block_pairs, "block_pairs", False)
+        cdef Strings pair_keys = Strings(keys, "keys"), pair_values = Strings(values, "values")
+        cdef uint64_t i, count = names.count
+        cdef Rows rows
+        for what, column, other, of in (("block_pairs", ends, names, "block_keys"),
+                                        ("values", pair_values, pair_keys, "keys")):
+            if (<Strings>column).count != (<Strings>other).count:
+                raise ValueError(f"{what} has {(<Strings>column).count} rows, and the number of {of} is "
+                                 f"{(<Strings>other).count}")
+        if sp_offset_at(&ends.c, 0) != 0 or sp_offset_at(&ends.c, ends.count) != <int64_t>pair_keys.count:
+            raise ValueError(f"block_pairs goes from {sp_offset_at(&ends.c, 0)} to "
+                             f"{sp_offset_at(&ends.c, ends.count)}, not from 0 to {pair_keys.count}, the number of "
+                             "pairs")
+        self.check_open()
+        try:
+            for i in range(names.count):
+                rows = Rows()
+                rows.add(&pair_keys.c, &pair_values.c, sp_offset_at(&ends.c, i), sp_offset_at(&ends.c, i + 1),
+                         (pair_keys, pair_values))
+                Writer.write(self, names.at(i), rows)
+        finally:
+            # The caller may change this memory when we return, and threads look at it until a block is written.
+            with self.lock:
+                self.finish_background()
+            for column in (names, ends, pair_keys, pair_values):
+                (<Strings>column).release()
+        with self.lock:
+            self.raise_late_error()
+        return count
+
+    def write_arrow(self, data):
+        """Write the rows of a table with columns block, key and value, in any order; returns the number of blocks.
+
+        `data` is anything with `__arrow_c_stream__`: a pyarrow Table or RecordBatchReader, a polars DataFrame, a
+        relation of duckdb, a `Reader`. Neighbouring rows with the same block key are one block. The columns are binary
+        or strings, also large ones or views; strings are written as UTF-8.
+
+        Other columns are ValueError and other types TypeError, before anything is written. A null is a ValueError that
+        names its row, and an error of the stream an OSError; errors of a block are those of `write`, as a
+        DuplicateKeyError where a key comes again later. The blocks before are written then, and the one under way is
+        not.
+
+        >>> import smartpipe, tempfile
+        >>> old, new = tempfile.mkdtemp() + "/old", tempfile.mkdtemp() + "/new"
+        >>> with smartpipe.open(old, "w") as pipe:
+        ...     pipe.write(b"a", {b"raw": b"<html>"})
+        >>> with smartpipe.open(old) as source, smartpipe.open(new, "w", compress=True) as pipe:
+        ...     pipe.write_arrow(source)
+        1
+        """
+        count = 0
+        self.check_open()
+        for key, rows in Incoming(data, self.limit):
+            Writer.write(self, key, rows)
+            count += 1
+        return count
 
     def block(self, key):
         """Return a block to be put together step by step in a `with` statement: `append(key, value)` adds a pair.

@@ -191,6 +191,7 @@ class _Work:
         self.limit = limit
         self.batch_bytes = batch_bytes
         self.items: Any = None
+        self.place = 0  # the number of the block that comes next in items
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "reader": None, "items": None}
@@ -219,14 +220,17 @@ class _Work:
         yield _Batch(outcomes, read, written)
 
     def _block(self, number: int) -> tuple[bytes, smartpipe.Block]:
-        if self.items is None or not 0 <= number - self.items.position <= NEAR:
+        if self.items is None or not 0 <= number - self.place <= NEAR:
             if self.reader is None:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", smartpipe.PipeWarning)  # the parent has shown them
                     self.reader = smartpipe.open(self.splits[0], max_block_size=self.limit)
             self.items = self.reader.items(select=self.select, start=number)
-        while self.items.position < number:
+            self.place = number
+        while self.place < number:
+            self.place += 1
             next(self.items)
+        self.place += 1
         found: tuple[bytes, smartpipe.Block] = next(self.items)
         return found
 

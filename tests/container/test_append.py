@@ -526,3 +526,18 @@ def test_an_index_written_behind_a_record_that_is_skipped_is_good(kind: Kind, sc
             pipe.write(*NEW)
         assert read(scratch) == [*SMALL, NEW]
     assert not messages
+
+
+@pytest.mark.parametrize("junk", [b"x", b"\x89SP2\r\n\x1a\n1234", b"\x05\0\0\0first" + bytes(15)], ids=repr)
+@every_kind
+def test_an_index_that_lists_nothing_beside_no_data_may_become_a_pipe_of_either_format(
+    kind: Kind, junk: bytes, prefix: str
+) -> None:
+    # What a power loss left of files that were just created: the data is empty, the index holds anything.
+    kind.data(prefix).touch()
+    index(prefix).write_bytes(junk)
+    with warned() as messages, smartpipe.open(prefix, "a", **kind.options) as pipe:
+        assert pipe.recovered == f"cut off: {len(junk)} bytes of an index entry"
+        pipe.write(*SMALL[0])
+    assert len(messages) == 1
+    assert read(prefix) == SMALL[:1]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import smartpipe
-from smartpipe.container import format1
+from smartpipe.container import format1, opening
 
 from .pipes import (
     PAGES,
@@ -130,6 +130,32 @@ def test_an_index_that_a_writer_begins_anew_while_it_is_read(prefix: str, monkey
 
     monkeypatch.setattr(format1, "open_reading", meanwhile)
     with smartpipe.open(prefix) as reader:
+        assert listed(reader) == [NEW]
+
+
+@every_kind
+@pytest.mark.parametrize("killed", [0, 3])
+def test_a_pipe_that_is_begun_while_it_is_opened(
+    kind: Kind, killed: int, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Empty files, as a writer leaves them that is killed at once, may become a pipe of either format.
+    kind.data(prefix).touch()
+    index(prefix).touch()
+    read_layout = opening.read_layout
+
+    def meanwhile(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        with smartpipe.open(prefix, "a", **kind.options) as pipe:
+            pipe.write(*NEW)
+        os.truncate(index(prefix), index(prefix).stat().st_size - killed)
+        return read_layout(*arguments)
+
+    monkeypatch.setattr(opening, "read_layout", meanwhile)
+    if killed and kind.format == 1:
+        with pytest.raises(smartpipe.CorruptError, match="lists no block"):
+            smartpipe.open(prefix)
+        return
+    with warned(), smartpipe.open(prefix) as reader:
         assert listed(reader) == [NEW]
 
 

@@ -19,7 +19,8 @@ next(items)
 objects = {
     "reader": reader, "writer": writer, "writer's block": block, "items": items, "block": reader[b"https://a"],
     "block of items": next(items)[1], "pairs": iter(reader[b"https://a"]), "keys": reader.keys(),
-    "entries": reader.entries(), "many": reader.get_many([b""]),
+    "entries": reader.entries(), "many": reader.get_many([b""]), "batches": reader.columns(batch=1),
+    "columns": next(reader.columns()),
 }
 """
 
@@ -50,6 +51,7 @@ def test_what_was_made_without_its_init_raises(prefix: str) -> None:
 writer.abort()
 names = (
     "keys sizes items entries stats splits pull_block get_next_block_key get_many getall get write block checkpoint"
+    " columns to_arrow __arrow_c_stream__ write_columns write_arrow blocks"
     " append flush sync abort close __enter__ __exit__ data_path format codec metadata position path key"
 ).split()
 arguments = [(), (b"a",), (2,), (b"a", b"b"), (b"a", {{}}), (None, None, None)]

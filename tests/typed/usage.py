@@ -48,6 +48,11 @@ def reading(reader: smartpipe.Reader) -> None:
     assert_type(reader.splits(2), list[smartpipe.Split])
     assert_type(reader.metadata, dict[bytes, bytes])
     assert_type(reader.stats(), dict[str, int])
+    batches = reader.columns(batch=1 << 20, select=[b"raw"], start=3, on_error="skip", threads=2)
+    assert_type(next(batches), smartpipe.Columns)
+    assert_type(next(batches)[0], tuple[bytes, bytes, bytes])
+    assert_type(batches.position, int)
+    reader.to_arrow(select=[b"raw"], threads=2)
     smartpipe.open("copy", "w", format=reader.format)
     assert "https://a" in reader  # type: ignore[operator]
     reader["https://a"]  # type: ignore[index]
@@ -74,7 +79,9 @@ def looking(block: smartpipe.Block) -> None:
     block[b"raw"] = b""  # type: ignore[index]
 
 
-def writing(writer: smartpipe.Writer, block: smartpipe.Block, pairs: Mapping[bytes, bytearray]) -> None:
+def writing(
+    writer: smartpipe.Writer, reader: smartpipe.Reader, block: smartpipe.Block, pairs: Mapping[bytes, bytearray]
+) -> None:
     with writer as same:
         assert_type(same, smartpipe.Writer)
     writer.write(b"a", {b"raw": b"<html>"})
@@ -88,6 +95,10 @@ def writing(writer: smartpipe.Writer, block: smartpipe.Block, pairs: Mapping[byt
         step.append(b"raw", b"<html>")
     assert_type(writer.recovered, str | None)
     assert_type(writer.format, Literal[1, 2])
+    offsets = array("q", [0, 1])
+    assert_type(writer.write_columns((offsets, b"a"), offsets, (offsets, b"k"), (offsets, bytearray(b"v"))), int)
+    assert_type(writer.write_arrow(reader), int)
+    writer.write_arrow({"block": []})  # type: ignore[arg-type]
     writer.write("a", {})  # type: ignore[call-overload]
     writer.write(b"a", {"raw": b""})  # type: ignore[type-var]
     writer.write(b"a", [(b"raw", "<html>")])  # type: ignore[list-item]

@@ -1,0 +1,24 @@
+from collections.abc import Iterator
+from typing import Final
+
+from typing_extensions import disjoint_base
+
+from smartpipe.container.block import Block
+
+BATCH: Final[int]
+
+@disjoint_base
+class Wanted:
+    def __init__(self, keys: frozenset[bytes]) -> None: ...
+
+@disjoint_base
+class Memory:
+    def __init__(self) -> None: ...
+    @property
+    def blocks(self) -> int: ...
+    @property
+    def pairs(self) -> int: ...
+
+@disjoint_base
+class Gatherer:
+    def __init__(self, items: Iterator[tuple[bytes, Block]], limit: int, repeats: bool) -> None: ...
