@@ -26,7 +26,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="less of everything, one round: under three minutes")
     parser.add_argument("--rounds", type=int, help="how often everything is measured (default: 5, quick: 1)")
-    parser.add_argument("--only", metavar="NAME", help="only workloads with this in their names")
+    parser.add_argument(
+        "--only", metavar="NAME", action="append", help="only workloads with this in their names; may be given again"
+    )
     parser.add_argument("--corpus", type=Path, help="a folder with the html pages (default: Debian's, or pydoc's)")
     parser.add_argument("--stores", type=Path, default=RESULTS / "stores", help="where to write (default: %(default)s)")
     parser.add_argument("--report", action="store_true", help="measure nothing: say again what was measured last")
@@ -70,7 +72,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     figures: Figures = []
     try:
         for workload in workloads(options.quick):
-            if options.only is None or options.only in workload.name:
+            if not options.only or any(name in workload.name for name in options.only):
                 figures += runner.measure(workload, rounds)
     finally:
         runner.close()
