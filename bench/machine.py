@@ -43,6 +43,10 @@ def describe(folder: Path) -> dict[str, str]:
         "load": f"{os.getloadavg()[0]:.1f}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "smartpipe": smartpipe.__version__,
+        "its engines": "; ".join(
+            f"{codec} by {engine['engine']} {engine['version']} through {engine['binding']}"
+            for codec, engine in smartpipe.engines().items()
+        ),
         "SQLite": sqlite3.sqlite_version,
     }
     for package in PACKAGES:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 SELF = "smartpipe"
 ORIGINAL = "original"
 
-# What smartpipe calls its fastest level, and the level of zstd that others take.
+# What smartpipe calls its fastest level; the level of zstd that others take; and smartpipe's for lz4 as others use it.
 FASTEST = 1
 ZSTD = 3
+LZ4 = 3
 
 # How many blocks the stores have whose growth is measured, in a full run and in a quick one.
 GROWTH = (10_000, 100_000, 1_000_000, 10_000_000)
@@ -75,7 +76,7 @@ OWN_COMPRESSED = (
     ("smartpipe zlib 1, 2 threads", "pipe.Pipe", "deflate", FASTEST, 2),
     ("smartpipe zstd", "pipe.Pipe", "zstd", ZSTD, 1),
     ("smartpipe zstd, 2 threads", "pipe.Pipe", "zstd", ZSTD, 2),
-    ("smartpipe lz4", "pipe.Pipe", "lz4", FASTEST, 1),
+    ("smartpipe lz4", "pipe.Pipe", "lz4", LZ4, 1),
 )
 COMPRESSED = (
     ("original zlib 6", "original.Original", "deflate", 6, 1),
@@ -184,7 +185,7 @@ def workloads(quick: bool) -> tuple[Workload, ...]:
             "MB/s",
             (
                 *compressed("read", OWN_COMPRESSED),
-                Entrant("smartpipe lz4, 2 threads", "pipe.Pipe", "read", "lz4", FASTEST, 2),
+                Entrant("smartpipe lz4, 2 threads", "pipe.Pipe", "read", "lz4", LZ4, 2),
                 *compressed("read", COMPRESSED, TWO_THREADS, ENGINES),
             ),
         ),
