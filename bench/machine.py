@@ -8,6 +8,7 @@ import subprocess
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import smartpipe
 
@@ -43,10 +44,7 @@ def describe(folder: Path) -> dict[str, str]:
         "load": f"{os.getloadavg()[0]:.1f}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "smartpipe": smartpipe.__version__,
-        "its engines": "; ".join(
-            f"{codec} by {engine['engine']} {engine['version']} through {engine['binding']}"
-            for codec, engine in smartpipe.engines().items()
-        ),
+        "its engines": "; ".join(f"{codec} by {engines(used)}" for codec, used in smartpipe.engines().items()),
         "SQLite": sqlite3.sqlite_version,
     }
     for package in PACKAGES:
@@ -55,6 +53,13 @@ def describe(folder: Path) -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "none"
     return found
+
+
+def engines(used: dict[str, Any]) -> str:
+    """The libraries of a codec, of all its levels, and how they are called."""
+    found = [used, *used.get("levels", {}).values()]
+    names = dict.fromkeys(f"{engine['engine']} {engine['version']}" for engine in found)
+    return f"{' and '.join(names)} through {used['binding']}"
 
 
 def commit() -> str:
