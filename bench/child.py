@@ -3,7 +3,8 @@
 A job says who (`rival`, `codec`, `level`, `threads`), what (`action`), on which blocks (`corpus`, a file of them, or
 `count`, a number of keys), and in which `folder`: an empty one to write into, or what was written. The answer has
 
-- `seconds`, of the fastest of up to three runs, or the median of one call where single calls are timed;
+- `seconds`, of the fastest of up to `runs` runs, with no further one after `enough` seconds, or the median of one call
+  where single calls are timed;
 - `cores`: processor time by time, of that run;
 - `memory`: by how many bytes the process grew at its peak in the first run; `anonymous`: what of it is not a file's,
   at the end;
@@ -31,8 +32,6 @@ Answer = dict[str, float | int | str]
 
 SMALL_PAIR = b"log"  # the pair that select and pair ask for
 LOOKUPS = 2000
-RUNS = 3
-ENOUGH = 0.6  # seconds, after which a run is not repeated
 # What a build of smartpipe answers that does not have an option, a codec or a method.
 NOT_THERE = TypeError, ValueError, AttributeError, NotImplementedError
 STATUS = Path("/proc/self/status")
@@ -70,20 +69,20 @@ def answer_to(job: dict[str, str | int]) -> Answer:
     if action == "make":
         contender.write(folder, blocks)
         return {}
+    watch = Watch(int(job["runs"]), float(job["enough"]))
     if action.startswith("write"):
-        return writing(contender, action, folder, blocks)
+        return writing(contender, action, folder, blocks, watch)
     if action == "open":
         return opening(contender, folder, count)
     if isinstance(blocks, Keys):
-        return going_over_keys(contender, folder, count)
-    return reading(contender, action, folder, blocks)
+        return going_over_keys(contender, folder, count, watch)
+    return reading(contender, action, folder, blocks, watch)
 
 
-def writing(contender: Rival, action: str, parent: Path, blocks: list[Block] | Keys) -> Answer:
+def writing(contender: Rival, action: str, parent: Path, blocks: list[Block] | Keys, watch: "Watch") -> Answer:
     function: Callable[[Path, Any], None] = getattr(contender, action)
     # Columns are what their users have, and not made by the writer.
     given = contender.gathered(blocks) if action == "write_columns" else blocks
-    watch = Watch()
     stored = 0
     while watch.again():
         folder = parent / "run"
@@ -97,14 +96,13 @@ def writing(contender: Rival, action: str, parent: Path, blocks: list[Block] | K
     return watch.answer() | amounts(contender, blocks) | {"stored": stored}
 
 
-def reading(contender: Rival, action: str, folder: Path, blocks: list[Block]) -> Answer:
+def reading(contender: Rival, action: str, folder: Path, blocks: list[Block], watch: "Watch") -> Answer:
     amount = amounts(contender, blocks) | {"stored": stored_size(folder)}
     store = contender.open(folder)
     if action in ("get", "pair"):
         answer = looking_up(store, action, blocks)
     else:
         run, expected = RUN[action](store), EXPECTED[action](contender, blocks)
-        watch = Watch()
         while watch.again():
             with watch:
                 found = run()
@@ -189,10 +187,9 @@ def opening(contender: Rival, folder: Path, count: int) -> Answer:
     return {"seconds": seconds, "anonymous": max(opened, 0), "lookup": median(times) / 1e9, "blocks": count}
 
 
-def going_over_keys(contender: Rival, folder: Path, count: int) -> Answer:
+def going_over_keys(contender: Rival, folder: Path, count: int, watch: "Watch") -> Answer:
     """The time of all blocks of one small pair, and what memory that leaves the reader with."""
     store = contender.open(folder)
-    watch = Watch()
     while watch.again():
         with watch:
             found = read(store)
@@ -221,18 +218,19 @@ def stored_size(folder: Path) -> int:
 class Watch:
     """Measures a run that is repeated: its time, its processor time, and in the first run its memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int, enough: float) -> None:
+        self.most, self.enough = most, enough
         self.runs: list[tuple[float, float]] = []
         self.memory = self.anonymous = 0
 
     def again(self) -> bool:
         """Whether to run once more."""
-        return len(self.runs) < RUNS and sum(seconds for seconds, _ in self.runs) < ENOUGH
+        return len(self.runs) < self.most and sum(seconds for seconds, _ in self.runs) < self.enough
 
     def __enter__(self) -> None:
-        gc.collect()
-        gc.disable()
         if not self.runs:
+            gc.collect()
+            gc.disable()
             forget_peak()
             self.before = field("VmRSS"), anonymous()
         self.begin = time.perf_counter(), time.process_time()
@@ -244,7 +242,6 @@ class Watch:
             self.memory = max(field("VmHWM") - self.before[0], 0)
             self.anonymous = max(anonymous() - self.before[1], 0)
         self.runs.append((end[0] - self.begin[0], end[1] - self.begin[1]))
-        gc.enable()
 
     def leave_out(self, blocks: Keys) -> None:
         """Take away from the last run the time in which the blocks were made."""

@@ -18,17 +18,29 @@ from bench.workloads import Entrant, Workload
 Figures = list[dict[str, float | int | str]]
 
 LONGEST = 900  # seconds that a process may take
+RUNS = 3  # how often a process does its work
+ENOUGH = 0.6  # seconds of work, after which it is not repeated
 ROOT = Path(__file__).parents[1]
 
 
 class Runner:
     """Measures workloads on corpora, with stores in a folder of its own, which `close` removes."""
 
-    def __init__(self, corpora: dict[str, Path], parent: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        corpora: dict[str, Path],
+        parent: Path,
+        say: Callable[[str], None],
+        runs: int = RUNS,
+        enough: float = ENOUGH,
+    ) -> None:
         parent.mkdir(parents=True, exist_ok=True)
         self.corpora = corpora
         self.folder = Path(tempfile.mkdtemp(dir=parent))
         self.say = say
+        self.runs, self.enough = runs, enough
+        # What measured processes are started with, as a profiler.
+        self.under: list[str] = []
         self.made: dict[tuple[str, str], Path | str] = {}
 
     def close(self) -> None:
@@ -80,8 +92,11 @@ class Runner:
             "corpus": str(self.corpora.get(workload.data, "")),
             "count": entrant.count,
             "folder": str(folder),
+            "runs": self.runs,
+            "enough": self.enough,
         }
-        command = [sys.executable, "-W", "ignore", "-m", "bench.child", json.dumps(job)]
+        under = [] if action == "make" else self.under
+        command = [*under, sys.executable, "-W", "ignore", "-m", "bench.child", json.dumps(job)]
         try:
             ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LONGEST, check=False)
         except subprocess.TimeoutExpired:
