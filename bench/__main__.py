@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from bench.corpus import RESULTS, page_blocks, pages_folder, save, small_blocks
+from bench.corpus import DEBIAN, FOLDERS, RESULTS, page_blocks, pages_folder, save, small_blocks
 from bench.goals import goals
 from bench.machine import describe
 from bench.plots import draw
@@ -65,7 +65,8 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     }
     machine = describe(options.stores if options.stores.exists() else RESULTS)
     machine["command"] = "python -m bench" + "".join(f" {argument}" for argument in sys.argv[1:])
-    machine["corpus"] = f"Pages: {len(pages):,} from {folder}, {raw / 1e6:.1f} MB of pairs. Small pairs: {pairs:,}"
+    source = " and ".join(DEBIAN) if all((folder / part).is_dir() for part in FOLDERS) else folder.name
+    machine["corpus"] = f"Pages: {len(pages):,} from {source}, {raw / 1e6:.1f} MB of pairs. Small pairs: {pairs:,}"
     # What the system still has to write goes to the disk first.
     os.sync()
     runner = Runner(corpora, options.stores, lambda line: print(line, flush=True))
