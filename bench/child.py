@@ -32,8 +32,6 @@ Answer = dict[str, float | int | str]
 
 SMALL_PAIR = b"log"  # the pair that select and pair ask for
 LOOKUPS = 2000
-# What a build of smartpipe answers that does not have an option, a codec or a method.
-NOT_THERE = TypeError, ValueError, AttributeError, NotImplementedError
 STATUS = Path("/proc/self/status")
 MAPS = Path("/proc/self/smaps_rollup")
 
@@ -46,10 +44,6 @@ def main() -> None:
         if own(job["rival"]):
             raise
         answer = {"absent": f"not to be had here ({error})"}
-    except NOT_THERE as error:
-        if not own(job["rival"]):
-            raise
-        answer = {"absent": f"not there yet ({type(error).__name__}: {error})"}
     print(json.dumps(answer))
 
 

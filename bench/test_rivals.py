@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.child import NOT_THERE, SMALL_PAIR, own
+from bench.child import SMALL_PAIR, own
 from bench.corpus import Block
 from bench.rivals.limits import joined
 from bench.rivals.rival import Form, Rival, Store, rival
@@ -14,8 +14,6 @@ ENTRANTS = [entrant for workload in workloads(quick=True) for entrant in workloa
 FORMS = dict.fromkeys((each.rival, Form(each.codec, each.level, each.threads)) for each in ENTRANTS)
 CONTENDERS = [case for case in FORMS if not case[0].startswith("limits.")]
 LIMITS = [case for case in FORMS if case[0].startswith("limits.")]
-# What is built at the same time as this: see bench/child.py, «not there yet».
-NEW = ("zstd", "lz4")
 
 # webdataset leaves files to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -30,13 +28,8 @@ def made(name: str, form: Form) -> Rival:
         pytest.skip(f"not to be had here: {error}")
 
 
-def written(contender: Rival, name: str, folder: Path, blocks: list[Block]) -> Store:
-    try:
-        contender.write(folder, blocks)
-    except NOT_THERE as error:
-        if not own(name) or not any(word in str(error) for word in NEW):
-            raise
-        pytest.skip(f"not there yet: {error}")
+def written(contender: Rival, folder: Path, blocks: list[Block]) -> Store:
+    contender.write(folder, blocks)
     return contender.open(folder)
 
 
@@ -46,7 +39,7 @@ def test_what_is_read_is_what_was_written(
     name: str, form: Form, data: str, corpora: dict[str, list[Block]], tmp_path: Path
 ) -> None:
     blocks = corpora[data]
-    store = written(made(name, form), name, tmp_path, blocks)
+    store = written(made(name, form), tmp_path, blocks)
     for _ in range(2):
         assert {key: dict(pairs) for key, pairs in store.read()} == dict(blocks)
     store.close()
@@ -55,7 +48,7 @@ def test_what_is_read_is_what_was_written(
 @pytest.mark.parametrize(("name", "form"), CONTENDERS, ids=str)
 def test_one_pair_of_every_block(name: str, form: Form, corpora: dict[str, list[Block]], tmp_path: Path) -> None:
     blocks = corpora["pages"]
-    store = written(made(name, form), name, tmp_path, blocks)
+    store = written(made(name, form), tmp_path, blocks)
     assert sorted(map(bytes, store.select(SMALL_PAIR))) == sorted(pairs[SMALL_PAIR] for _, pairs in blocks)
     store.close()
 
@@ -67,7 +60,7 @@ def test_one_pair_of_every_block(name: str, form: Form, corpora: dict[str, list[
 )
 def test_one_block_by_key(name: str, form: Form, corpora: dict[str, list[Block]], tmp_path: Path) -> None:
     blocks = corpora["pages"]
-    store = written(made(name, form), name, tmp_path, blocks)
+    store = written(made(name, form), tmp_path, blocks)
     for key, pairs in (blocks[-1], blocks[0]):
         assert dict(store.get(key)) == pairs
         assert store.get_pair(key, SMALL_PAIR) == pairs[SMALL_PAIR]
@@ -79,7 +72,7 @@ def test_a_key_that_is_there_is_told_from_one_that_is_not(
     name: str, corpora: dict[str, list[Block]], tmp_path: Path
 ) -> None:
     blocks = corpora["small"]
-    store = written(made(name, Form()), name, tmp_path, blocks)
+    store = written(made(name, Form()), tmp_path, blocks)
     assert all(store.has(key) for key, _ in blocks)
     assert not store.has(blocks[0][0] + b"/")
     store.close()
@@ -95,10 +88,7 @@ def test_other_ways_to_write_give_the_same(
     blocks = corpora["small"]
     contender = made(name, Form())
     given = contender.gathered(blocks) if action == "write_columns" else blocks
-    try:
-        getattr(contender, action)(tmp_path, given)
-    except AttributeError as error:
-        pytest.skip(f"not there yet: {error}")
+    getattr(contender, action)(tmp_path, given)
     store = contender.open(tmp_path)
     assert {key: dict(pairs) for key, pairs in store.read()} == dict(blocks)
     store.close()
@@ -110,10 +100,7 @@ def test_columns_have_all_bytes(name: str, corpora: dict[str, list[Block]], tmp_
     contender = made(name, Form())
     contender.write(tmp_path, blocks)
     store = contender.open(tmp_path)
-    try:
-        found = store.columns()
-    except AttributeError as error:
-        pytest.skip(f"not there yet: {error}")
+    found = store.columns()
     pairs = [value for _, pairs in blocks for value in pairs.values()]
     assert found == (len(pairs), sum(map(len, pairs)))
     store.close()
