@@ -1,49 +1,83 @@
-"""The benchmark as one command: measures, prints, and puts the figures of a full run into docs/benchmarks.md."""
+"""The benchmark as one command: measures, prints, and puts the figures of a full run into docs/benchmarks/."""
 
 import argparse
+import json
+import os
 import sys
 from pathlib import Path
 
-import pytest
-
-from bench.corpus import RESULTS
+from bench.corpus import DEBIAN, FOLDERS, RESULTS, page_blocks, pages_folder, save, small_blocks
+from bench.goals import goals
+from bench.machine import describe
 from bench.plots import draw
-from bench.report import CODECS, markdown, publish
+from bench.report import markdown, publish
 from bench.results import Results
+from bench.run import Figures, Runner
+from bench.workloads import workloads
 
-HERE = Path(__file__).parent
-DOCS = HERE.parent / "docs"
+DOCS = Path(__file__).parents[1] / "docs" / "benchmarks"
+
+# Rounds, pages at most, and small pairs of a full run and of a quick one.
+FULL = 5, 2000, 1_000_000
+QUICK = 1, 200, 100_000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a small corpus and three rounds: half a minute")
+    parser.add_argument("--quick", action="store_true", help="less of everything, one round: under three minutes")
+    parser.add_argument("--rounds", type=int, help="how often everything is measured (default: 5, quick: 1)")
     parser.add_argument(
-        "--corpus", type=Path, help="a folder whose files are the pages, at most 1,000 (default: pydoc's)"
+        "--only", metavar="NAME", action="append", help="only workloads with this in their names; may be given again"
     )
+    parser.add_argument("--corpus", type=Path, help="a folder with the html pages (default: Debian's, or pydoc's)")
     parser.add_argument("--stores", type=Path, default=RESULTS / "stores", help="where to write (default: %(default)s)")
+    parser.add_argument("--report", action="store_true", help="measure nothing: say again what was measured last")
+    parser.add_argument(
+        "--publish", action="store_true", help="put the figures into docs/benchmarks, a quick run's too"
+    )
     options = parser.parse_args()
 
-    RESULTS.mkdir(exist_ok=True)
-    figures = RESULTS / "figures.json"
-    arguments = [str(HERE), "-q", "--benchmark-quiet", "--benchmark-disable-gc", f"--benchmark-json={figures}"]
-    arguments.append(f"--stores={options.stores}")
-    if options.quick:
-        arguments.append("--quick")
-    if options.corpus is not None:
-        arguments.append(f"--corpus={options.corpus}")
-    code = pytest.main(arguments)
-    if code != 0:
-        sys.exit(code)
-
-    results = Results(figures)
+    kept = RESULTS / "figures.json"
+    if not options.report:
+        RESULTS.mkdir(exist_ok=True)
+        kept.write_text(json.dumps(measure(options)))
+    results = Results(kept)
     text = markdown(results)
-    print(f"\n{text}")
-    if not options.quick and options.corpus is None:
-        publish(text, DOCS / "benchmarks.md")
-        for codec in CODECS:
-            draw(results, codec, DOCS / f"benchmarks-{codec}.svg")
-        print(f"\nIn {DOCS / 'benchmarks.md'} too.")
+    print(f"\n{text}\n")
+    for goal in goals(results):
+        print(f"{goal.state:12} {goal.promise}: {goal.figure}")
+    if options.publish or not (options.quick or options.corpus or options.only or options.report):
+        publish(text, DOCS / "README.md")
+        draw(results, DOCS)
+        print(f"\nIn {DOCS} too.")
+
+
+def measure(options: argparse.Namespace) -> dict[str, object]:
+    """Measure what was asked for; return what is kept of it."""
+    rounds, most, pairs = QUICK if options.quick else FULL
+    rounds = options.rounds or rounds
+    folder = (options.corpus or pages_folder()).resolve()
+    pages, small = page_blocks(folder, most), small_blocks(pairs)
+    raw = sum(8 + len(name) + len(value) for _, block in pages for name, value in block.items())
+    corpora = {
+        "pages": save(pages, RESULTS / "corpora" / "pages"),
+        "small": save(small, RESULTS / "corpora" / "small"),
+    }
+    machine = describe(options.stores if options.stores.exists() else RESULTS)
+    machine["command"] = "python -m bench" + "".join(f" {argument}" for argument in sys.argv[1:])
+    source = " and ".join(DEBIAN) if all((folder / part).is_dir() for part in FOLDERS) else folder.name
+    machine["corpus"] = f"Pages: {len(pages):,} from {source}, {raw / 1e6:.1f} MB of pairs. Small pairs: {pairs:,}"
+    # What the system still has to write goes to the disk first.
+    os.sync()
+    runner = Runner(corpora, options.stores, lambda line: print(line, flush=True))
+    figures: Figures = []
+    try:
+        for workload in workloads(options.quick):
+            if not options.only or any(name in workload.name for name in options.only):
+                figures += runner.measure(workload, rounds)
+    finally:
+        runner.close()
+    return {"machine": machine, "quick": options.quick, "figures": figures}
 
 
 if __name__ == "__main__":

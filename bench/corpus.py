@@ -1,13 +1,21 @@
-"""The data that everybody writes and reads: blocks as lists of (key, pairs), the same in every run and process."""
+"""The data that everybody writes and reads: blocks of (key, pairs), the same in every run and process.
+
+Three kinds. *pages*: a block per html page of a folder, of 41 KB on average, with the pairs raw, response, result and
+log. *small*: 100 pairs a block, of 9 and 24 bytes. *keys*: blocks of one pair of 8 bytes, as many as wanted, in no
+order.
+"""
 
 import json
 import mimetypes
+import pickle
 import random
 import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,18 +26,38 @@ SEED = 1
 TITLE = re.compile(rb"<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 LINK = re.compile(rb'href="([^"#]+)')
 
+# The documentation of Python and PostgreSQL in Debian: where packages put it, and where they are unpacked for here.
+DEBIAN = ("python3.11-doc", "postgresql-doc-15")
+FOLDERS = ("python3.11/html", "postgresql-doc-15/html")
+INSTALLED = Path("/usr/share/doc")
+UNPACKED = RESULTS / "debian"
 
-@dataclass(frozen=True)
-class Corpus:
-    """Where the pages come from, and how much of everything there is."""
+SMALL_PAIRS = 100
+# What a key is made with: an odd number, so that every key is another one.
+SPREAD = 0x9E3779B97F4A7C15
+AT_ONCE = 100_000
 
-    folder: Path
-    pages: int
-    small: int
 
-    def blocks(self, data: str) -> list[Block]:
-        """Return the blocks of one kind: "pages" or "small"."""
-        return page_blocks(self.folder, self.pages) if data == "pages" else small_blocks(self.small)
+def pages_folder() -> Path:
+    """Return a folder of real pages: Debian's documentation where it can be had, else what pydoc renders."""
+    for root in (INSTALLED, UNPACKED / "usr/share/doc"):
+        if all((root / folder).is_dir() for folder in FOLDERS):
+            return root
+    if shutil.which("apt-get") and shutil.which("dpkg") and unpack_debian():
+        return UNPACKED / "usr/share/doc"
+    return pydoc_folder()
+
+
+def unpack_debian() -> bool:
+    """Fetch Debian's packages and unpack them into a folder of our own; whether that was possible."""
+    UNPACKED.mkdir(parents=True, exist_ok=True)
+    fetch = subprocess.run(["apt-get", "-qq", "download", *DEBIAN], cwd=UNPACKED, capture_output=True, check=False)
+    packages = sorted(UNPACKED.glob("*.deb"))
+    if fetch.returncode != 0 or len(packages) != len(DEBIAN):
+        return False
+    for package in packages:
+        subprocess.run(["dpkg", "-x", package, UNPACKED], check=True)
+    return True
 
 
 def pydoc_folder() -> Path:
@@ -45,13 +73,14 @@ def pydoc_folder() -> Path:
     return folder
 
 
-def page_blocks(folder: Path, most: int) -> list[Block]:
-    """Return a block per file of a folder, in an order that is shuffled as a crawl's is."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    if not files:
-        raise SystemExit(f"{folder}: no files to make a corpus from")
-    random.Random(SEED).shuffle(files)
-    return [page_block(folder, path) for path in files[:most]]
+def page_files(folder: Path) -> list[Path]:
+    """Return the pages of a folder, in an order that is shuffled as a crawl's is."""
+    inside = [folder / part for part in FOLDERS if (folder / part).is_dir()] or [folder]
+    pages = [path for part in inside for path in sorted(part.rglob("*.html"))]
+    if not pages:
+        raise SystemExit(f"{folder}: no html pages to make a corpus from")
+    random.Random(SEED).shuffle(pages)
+    return pages
 
 
 def page_block(folder: Path, path: Path) -> Block:
@@ -81,19 +110,57 @@ def page_block(folder: Path, path: Path) -> Block:
     }
 
 
-def small_blocks(count: int) -> list[Block]:
-    """Return blocks of two small pairs, about 150 bytes each, as a pipeline of many small artifacts leaves them."""
+def page_blocks(folder: Path, most: int) -> list[Block]:
+    """Return a block per page, at most so many."""
+    return [page_block(folder, path) for path in page_files(folder)[:most]]
+
+
+def small_blocks(pairs: int) -> list[Block]:
+    """Return so many small pairs, a hundred to a block."""
     numbers = random.Random(SEED)
-    words = ["page", "module", "index", "value", "error", "object", "list", "table", "python", "name", "path", "file"]
-    blocks = []
-    for i in range(count):
-        record = {
-            "id": i,
-            "title": " ".join(numbers.choices(words, k=4)),
-            "score": round(numbers.random(), 6),
-            "seen": numbers.randrange(1_700_000_000, 1_800_000_000),
-        }
-        key = f"http://localhost/item/{numbers.randrange(1 << 40):010x}/{i}".encode()
-        log = f"200 in {numbers.randrange(900)} ms"
-        blocks.append((key, {b"result": json.dumps(record).encode(), b"log": log.encode()}))
+    names = [b"field-%03d" % number for number in range(SMALL_PAIRS)]
+    return [
+        (
+            b"http://localhost/item/%010x/%d" % (numbers.randrange(1 << 40), block),
+            {name: b"%024d" % numbers.randrange(10**20) for name in names},
+        )
+        for block in range(pairs // SMALL_PAIRS)
+    ]
+
+
+def key(number: int) -> bytes:
+    """The key of a block of the third kind."""
+    return b"http://localhost/%016x" % (number * SPREAD & (1 << 64) - 1)
+
+
+@dataclass
+class Keys:
+    """Blocks of one small pair, made in portions while the clock stands still."""
+
+    count: int
+    seconds: float = field(default=0.0, init=False)
+    processor: float = field(default=0.0, init=False)
+
+    def __iter__(self) -> Iterator[Block]:
+        pairs = {b"value": b"12345678"}
+        for begin in range(0, self.count, AT_ONCE):
+            wall, processor = time.perf_counter(), time.process_time()
+            portion = [(key(number), pairs) for number in range(begin, min(begin + AT_ONCE, self.count))]
+            self.seconds += time.perf_counter() - wall
+            self.processor += time.process_time() - processor
+            yield from portion
+
+
+def save(blocks: list[Block], path: Path) -> Path:
+    """Keep blocks for the processes that measure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        pickle.dump(blocks, file, protocol=5)
+    return path
+
+
+def load(path: Path) -> list[Block]:
+    """Return the blocks that were kept."""
+    with path.open("rb") as file:
+        blocks: list[Block] = pickle.load(file)
     return blocks

@@ -1,4 +1,4 @@
-"""The ratios as bar charts."""
+"""The figures as charts, each as PNG and as SVG."""
 
 from pathlib import Path
 
@@ -6,38 +6,98 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.report import CODECS
-from bench.results import SELF, Place, Results
+from bench.results import Results
+from bench.workloads import Entrant, Workload
 
 # Colours that differ for the colour-blind too (Okabe and Ito).
-COLOURS = ("#999999", "#000000", "#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#009E73")
-WIDTH = 0.12
+OWN, OTHER, BENEATH = "#0072B2", "#E69F00", "#BBBBBB"
+LINES = {"smartpipe": OWN, "original": "#D55E00", "LMDB": "#009E73"}
+
+# A chart and the workloads side by side in it.
+CHARTS = {
+    "plain": ("write-plain", "read-plain"),
+    "compressed": ("write-compressed", "read-compressed"),
+    "parts": ("select-plain", "select-compressed"),
+    "by-key": ("key-plain", "key-compressed"),
+    "small-pairs": ("write-small", "read-small"),
+}
+ROW = 0.22  # inches of a bar
 
 
-def draw(results: Results, codec: str, path: Path) -> None:
-    """Draw for one codec how many times as fast as each rival smartpipe is, and save it as SVG."""
-    places = [place for place in results.places() if place.codec == codec]
-    rivals = [rival for rival in results.rivals() if rival != SELF]
-    with mpl.rc_context({"svg.hashsalt": "smartpipe", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(11, 4.2), layout="constrained")
-        axes = figure.subplots()
-        for number, rival in enumerate(rivals):
-            bars(axes, results, places, rival, number)
-        axes.axhline(1, color="black", linewidth=0.8)
-        axes.set_yscale("log", base=2)
-        axes.set_ylabel("smartpipe's speed / the rival's")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.set_xticks(range(len(places)), [f"{place.workload}\n{place.data}" for place in places])
-        axes.set_title(f"{CODECS[codec]}: above 1 smartpipe is faster, below 1 slower")
-        axes.legend(ncols=1, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+def draw(results: Results, folder: Path) -> None:
+    """Draw everything that was measured into a folder."""
+    style = {"svg.hashsalt": "smartpipe", "svg.fonttype": "none", "font.size": 9}
+    with mpl.rc_context(style):
+        for name, names in CHARTS.items():
+            workloads = [results.workloads[each] for each in names if entrants(results, results.workloads[each])]
+            if workloads:
+                save(bars(results, workloads), folder / name)
+        if entrants(results, results.workloads["grow-write"]) and entrants(results, results.workloads["grow-read"]):
+            save(growth(results), folder / "growth")
+
+
+def save(figure: Figure, path: Path) -> None:
+    figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+    figure.savefig(path.with_suffix(".png"), dpi=110, metadata={"Software": None})
+
+
+def entrants(results: Results, workload: Workload) -> list[Entrant]:
+    return [entrant for entrant in workload.entrants if results.measured(workload.name, entrant.name)]
+
+
+def bars(results: Results, workloads: list[Workload]) -> Figure:
+    """Workloads side by side, a bar for each entrant, the best on top, a line from the lowest round to the highest."""
+    most = max(len(entrants(results, workload)) for workload in workloads)
+    figure = Figure(figsize=(13, 1.4 + ROW * most), layout="constrained")
+    for axes, workload in zip(figure.subplots(1, len(workloads), squeeze=False)[0], workloads, strict=True):
+        panel(axes, results, workload)
+    figure.suptitle("blue: smartpipe, yellow: others, grey: what lies beneath", fontsize=9)
+    return figure
+
+
+def panel(axes: Axes, results: Results, workload: Workload) -> None:
+    less_is_better = workload.unit in ("µs", "ms")
+    rows = [(entrant, sorted(results.speeds(workload, entrant))) for entrant in entrants(results, workload)]
+    rows.sort(key=lambda row: row[1][len(row[1]) // 2], reverse=less_is_better)
+    for place, (entrant, values) in enumerate(rows):
+        middle = values[len(values) // 2]
+        colour = OWN if entrant.rival.startswith("pipe.") else BENEATH if entrant.limit else OTHER
+        axes.barh(place, middle, color=colour)
+        axes.plot([values[0], values[-1]], [place, place], color="black", linewidth=1)
+        label = f"{middle:,.0f}" if middle >= 10 else f"{middle:.2f}"
+        axes.annotate(
+            label, (max(middle, values[-1]), place), (3, 0), textcoords="offset points", va="center", fontsize=8
+        )
+    # What lies beneath may be ten times as fast as everybody.
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+    axes.margins(x=0.12, y=0.01)
+    axes.set_yticks(range(len(rows)), [entrant.name for entrant, _ in rows])
+    better = "less is better" if less_is_better else "more is better"
+    axes.set_xlabel(f"{workload.unit}, {better}, logarithmic")
+    axes.set_title(workload.title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def growth(results: Results) -> Figure:
+    """What a block costs by the number of blocks."""
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 2), ("grow-write", "grow-read"), strict=True):
+        workload = results.workloads[name]
+        for who, colour in LINES.items():
+            found = [entrant for entrant in entrants(results, workload) if entrant.name.startswith(who)]
+            counts = [entrant.count for entrant in found]
+            values = [sorted(results.speeds(workload, entrant)) for entrant in found]
+            axes.plot(counts, [each[len(each) // 2] for each in values], "o-", color=colour, label=who)
+            axes.fill_between(
+                counts, [each[0] for each in values], [each[-1] for each in values], color=colour, alpha=0.2
+            )
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("blocks")
+        axes.set_ylabel("µs a block")
+        axes.set_title(workload.title, fontsize=10)
+        axes.legend(frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
-        figure.savefig(path, metadata={"Date": None})
-
-
-def bars(axes: Axes, results: Results, places: list[Place], rival: str, number: int) -> None:
-    """The bars of one rival; those who do not do a workload leave their place empty."""
-    there = [(at, results.ratio(place, rival)) for at, place in enumerate(places) if (place, rival) in results.times]
-    left = [at + (number - 3) * WIDTH for at, _ in there]
-    # Bars grow from 1, up or down.
-    heights = [ratio - 1 for _, ratio in there]
-    axes.bar(left, heights, WIDTH, bottom=1, label=rival, color=COLOURS[number])
+    return figure

@@ -1,109 +1,194 @@
 """The figures as Markdown."""
 
 from pathlib import Path
+from statistics import median
 
-from bench.results import LIMIT, SELF, Place, Results
+from bench.goals import goals
+from bench.results import Results
+from bench.workloads import Entrant, Workload
 
 BEGIN = "<!-- measured: begin -->"
 END = "<!-- measured: end -->"
-DATA = {"pages": "Pages", "small": "Small blocks"}
-CODECS = {"zlib": "compressed, level 6", "none": "plain"}
-MEMORY = ("write", "read")
-VERSIONS = ("Python", "smartpipe", "zlib-ng", "LMDB", "SQLite", "FastWARC")
-OWN = (SELF, "smartpipe, format 1", LIMIT)
 # Differences below are noise.
-EQUAL = 0.95
+EQUAL = 1.05
+SIZE_EQUAL = 1.01
 
 
 def markdown(results: Results) -> str:
     """Return the whole section: where it was measured, goals, tables, and where smartpipe loses."""
-    parts = [header(results), goals(results)]
-    for data, codec in dict.fromkeys((place.data, place.codec) for place in results.places()):
-        parts.append(table(results, data, codec))
-    parts.append(losses(results))
+    parts = [header(results), "### Goals", goal_table(results), "### Figures", HOW]
+    for workload in results.workloads.values():
+        if any(results.measured(workload.name, entrant.name) for entrant in workload.entrants):
+            parts.append(table(results, workload))
+    parts += ["### Where smartpipe loses", losses(results)]
     return "\n\n".join(parts)
 
 
+HOW = """\
+Medians of the rounds, and in brackets the lowest and the highest. *Of smartpipe* is how many times as fast a row is
+as smartpipe's first row, or its row for the same: the median of the ratios of the rounds, and above 1 it is faster
+than smartpipe. *On disk* are all files, *memory* is the growth at its peak, mapped files included, *cores* the
+processor time by the time. Rows in italics are no contenders, but what lies beneath."""
+
+
 def header(results: Results) -> str:
-    commit = results.commit[:12] + (" with changes that were not committed" if results.dirty else "")
-    pages = results.extra[Place("pages", "zlib", "write"), SELF]
-    small = results.extra[Place("small", "zlib", "write"), SELF]
     machine = results.machine
-    versions = ", ".join(f"{name} {machine[name]}" for name in VERSIONS)
-    lines = [
-        f"Measured {results.date} at {commit}: {results.rounds()} rounds on {results.cpu}, ",
-        f"{machine['memory']}, {machine['system']}, {machine['file system']}, load {machine['load']} at the end. ",
-        f"{versions}. ",
-        f"Pages: {pages['blocks']:,} blocks, {pages['raw'] / 1e6:.1f} MB of pairs. ",
-        f"Small blocks: {small['blocks']:,}, {small['raw'] / 1e6:.1f} MB.",
-    ]
-    return "".join(lines)
+    versions = ", ".join(f"{name} {machine[name]}" for name in machine if name not in PLACE)
+    rounds = results.rounds()
+    run = f"`{machine['command']}`, {rounds} round{'s' * (rounds > 1)}, {machine['date']}, at {machine['commit']}"
+    where = ", ".join(machine[name] for name in ("processor", "memory", "system", "file system"))
+    return f"{run}. {where}, load {machine['load']} at the beginning. {machine['corpus']}. {versions}."
 
 
-def goals(results: Results) -> str:
+PLACE = ("command", "date", "commit", "processor", "memory", "system", "file system", "load", "corpus")
+
+
+def goal_table(results: Results) -> str:
     lines = ["| goal | measured | |", "|---|---|---|"]
-    for goal in results.goals():
-        lines.append(f"| {goal.promise} | {goal.measured} | {'reached' if goal.reached else '**short**'} |")
+    for goal in goals(results):
+        state = f"**{goal.state}**" if goal.state == "short" else goal.state
+        lines.append(f"| {goal.promise} | {goal.figure} | {state} |")
     return "\n".join(lines)
 
 
-def table(results: Results, data: str, codec: str) -> str:
-    """A row per rival: a workload a column, then the size on disk and the peak memory."""
-    places = [place for place in results.places() if (place.data, place.codec) == (data, codec)]
-    names = [place.workload for place in places]
-    title = f"**{DATA[data]}, {CODECS[codec]}**"
-    lines = [f"| | {' | '.join(names)} | on disk | memory to write | to read |", "|---" * (len(names) + 4) + "|"]
-    for rival in results.rivals():
-        cells = [speed(results, place, rival) for place in places]
-        write = results.extra.get((Place(data, codec, "write"), rival), {})
-        cells.append(size(write.get("stored") or None))
-        for workload in MEMORY:
-            cells.append(size(results.extra.get((Place(data, codec, workload), rival), {}).get("memory")))
-        lines.append(f"| {rival} | {' | '.join(cells)} |")
-    return f"{title}\n\n" + "\n".join(lines)
+def table(results: Results, workload: Workload) -> str:
+    """A row per entrant, the fastest of a group of its own first."""
+    extra = [name for name in COLUMNS if any(shown(results, workload, entrant, name) for entrant in workload.entrants)]
+    first = base(workload)
+    head = f"| {workload.title} | {workload.unit} | of {first.name} | " + " | ".join(COLUMNS[name] for name in extra)
+    lines = [head + " |", "|---" * (len(extra) + 3) + "|"]
+    for entrant in workload.entrants:
+        name = f"*{entrant.name}*" if entrant.limit else entrant.name
+        place = workload.name, entrant.name
+        if place in results.absent:
+            lines.append(f"| {name} | {short(results.absent[place])} |" + " |" * (len(extra) + 1))
+        elif results.measured(*place):
+            cells = [speed(results, workload, entrant), relative(results, workload, entrant)]
+            cells += [cell(results, workload, entrant, column) for column in extra]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
-def speed(results: Results, place: Place, rival: str) -> str:
-    if (place, rival) not in results.times:
+COLUMNS = {
+    "stored": "on disk",
+    "memory": "memory",
+    "anonymous": "anonymous memory",
+    "lookup": "lookup",
+    "cores": "cores",
+}
+
+
+def shown(results: Results, workload: Workload, entrant: Entrant, column: str) -> bool:
+    if column == "anonymous" and workload.data != "keys":
+        return False
+    if column == "stored" and not any(entrant.action.startswith("write") for entrant in workload.entrants):
+        return False
+    return results.has(workload.name, entrant.name, column)
+
+
+def cell(results: Results, workload: Workload, entrant: Entrant, column: str) -> str:
+    if not shown(results, workload, entrant, column) or (entrant.limit and column == "stored"):
         return "–"
-    figure = results.speed(place, rival)
-    return figure if rival == SELF else f"{figure} ({results.ratio(place, rival):.2f})"
+    value = results.median(workload.name, entrant.name, column)
+    if column == "cores":
+        return f"{value:.2f}"
+    if column == "lookup":
+        return f"{number(value * 1e6)} µs"
+    return f"{value / 1e6:,.1f} MB"
 
 
-def size(count: int | None) -> str:
-    return "–" if count is None else f"{count / 1e6:,.1f} MB"
+def base(workload: Workload) -> Entrant:
+    """What the rows of a table are compared with."""
+    return workload.entrants[0]
+
+
+def opponent(workload: Workload, entrant: Entrant) -> Entrant:
+    """What one entrant is compared with: smartpipe, doing the same on as many blocks."""
+    own = [other for other in workload.entrants if other.rival.startswith("pipe.")]
+    same = [other for other in own if (other.action, other.count) == (entrant.action, entrant.count)]
+    return next(iter(same), own[0])
+
+
+def relative(results: Results, workload: Workload, entrant: Entrant) -> str:
+    other = base(workload) if workload.data != "keys" else opponent(workload, entrant)
+    if entrant.action in ("get", "pair"):
+        other = opponent(workload, entrant)
+    if entrant == other or not results.measured(workload.name, other.name):
+        return "–"
+    return number(results.ratio(workload.name, entrant.name, other.name))
+
+
+def speed(results: Results, workload: Workload, entrant: Entrant) -> str:
+    values = sorted(results.speeds(workload, entrant))
+    middle = number(median(values))
+    return f"{middle} ({number(values[0])}–{number(values[-1])})" if len(values) > 1 else middle
+
+
+def number(value: float) -> str:
+    """Three digits, and never an exponent."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def short(reason: str) -> str:
+    """Why there is nothing, without the details in brackets."""
+    return reason.partition(" (")[0]
 
 
 def losses(results: Results) -> str:
-    """Every case in which a rival is faster or smaller."""
+    """Every workload in which a contender is faster than the best of smartpipe on as many threads, or smaller."""
     lines = []
-    for place in results.places():
-        faster = {
-            rival: 1 / results.ratio(place, rival)
-            for rival in results.rivals()
-            if rival not in OWN and (place, rival) in results.times and results.ratio(place, rival) < EQUAL
-        }
-        if faster:
-            who = ", ".join(f"{rival} {times:.1f} ×" for rival, times in faster.items())
-            lines.append(f"- {place.workload}, {DATA[place.data].lower()}, {CODECS[place.codec]}: {who} as fast")
-    for place in results.places():
-        if place.workload == "write":
-            own = results.extra[place, SELF]["stored"]
-            smaller = {
-                rival: results.extra[place, rival]["stored"] / own
-                for rival in results.rivals()
-                if rival not in OWN and results.extra[place, rival]["stored"] < own
-            }
-            if smaller:
-                who = ", ".join(f"{rival} {part:.2f} ×" for rival, part in smaller.items())
-                lines.append(f"- on disk, {DATA[place.data].lower()}, {CODECS[place.codec]}: {who} the size")
-    return "**Where smartpipe loses**\n\n" + ("\n".join(lines) or "Nowhere in this run.")
+    for workload in results.workloads.values():
+        found: dict[str, float] = {}
+        for entrant in workload.entrants:
+            if entrant.limit or entrant.rival.startswith("pipe.") or not results.measured(workload.name, entrant.name):
+                continue
+            own = [
+                other
+                for other in workload.entrants
+                if other.rival.startswith("pipe.")
+                and results.measured(workload.name, other.name)
+                and other.threads <= entrant.threads
+                and comparable(entrant, other)
+            ]
+            if own:
+                best = max(results.ratio(workload.name, other.name, entrant.name) for other in own)
+                if best * EQUAL < 1:
+                    found[entrant.name] = 1 / best
+        if found:
+            ranked = sorted(found.items(), key=lambda item: -item[1])
+            who = ", ".join(f"{name} {number(times)} ×" for name, times in ranked)
+            lines.append(f"- {workload.title}: {who} as fast")
+    lines += [line for name in ("write-plain", "write-compressed", "write-small") if (line := smaller(results, name))]
+    return "\n".join(lines) or "Nowhere in this run."
+
+
+def comparable(entrant: Entrant, other: Entrant) -> bool:
+    """Whether a contender and smartpipe did the same: by key and by columns that is another action."""
+    if entrant.action in ("get", "pair", "columns", "read", "select"):
+        return entrant.action == other.action and entrant.count == other.count
+    return entrant.count == other.count
+
+
+def smaller(results: Results, name: str) -> str:
+    """Who needs less of the disk than the smallest of smartpipe's."""
+    workload = results.workloads[name]
+    sizes = {
+        entrant: results.amount(name, entrant.name, "stored")
+        for entrant in workload.entrants
+        if not entrant.limit and results.measured(name, entrant.name)
+    }
+    own = min((size for entrant, size in sizes.items() if entrant.rival.startswith("pipe.")), default=0)
+    found = {entrant.name: size / own for entrant, size in sizes.items() if own and size * SIZE_EQUAL < own}
+    who = ", ".join(f"{entrant} {part:.2f} ×" for entrant, part in sorted(found.items(), key=lambda item: item[1]))
+    return f"- On disk, {workload.title.lower()}: {who} the size" if who else ""
 
 
 def publish(text: str, page: Path) -> None:
     """Put the section between the markers of a page."""
-    before, begin, rest = page.read_text().partition(BEGIN)
+    before, begin, rest = page.read_text("utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise SystemExit(f"{page}: no {BEGIN} … {END} to put the figures between")
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", "utf-8")

@@ -1,42 +1,63 @@
-"""The time of every case, a round at a time; the first round also notes the peak memory. Nothing asserts a time."""
+"""What is measured inside one process, by pytest-benchmark: calls of smartpipe that take microseconds, and its import.
 
-import shutil
+Nothing asserts a time. `python -m pytest bench/test_speed.py` prints the tables; its options compare with earlier runs.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.cases import Case, cases, reading
-from bench.clock import measure
-from bench.memory import peak
-from bench.rivals.rival import Store
-from bench.stores import Stores, stored_size
+import smartpipe
+from bench.child import SMALL_PAIR
+from bench.corpus import Block
 
-MEMORY = ("write", "read")
+PROGRAMS = {"interpreter": "pass", "import": "import smartpipe"}
+PAGE = 1 << 20
+MOST = 20_000  # bytes that may be inflated for one small pair
 
 
-@pytest.mark.parametrize("case", cases(), ids=str)
-def test_speed(case: Case, round: int, stores: Stores, benchmark: BenchmarkFixture) -> None:
-    blocks = stores.blocks(case.data)
-    case.rival.prepare(blocks)
-    benchmark.extra_info.update(data=case.data, codec=case.codec, workload=case.workload, rival=case.rival.name)
-    benchmark.extra_info["raw"] = sum(
-        8 + len(name) + len(value) for _, pairs in blocks for name, value in pairs.items()
-    )
-    if case.workload == "write":
-        folder = stores.fresh()
-        benchmark.extra_info["blocks"] = len(blocks)
-        measure(benchmark, lambda: case.rival.write(folder, blocks, case.compress))
-        benchmark.extra_info["stored"] = stored_size(folder)
-        shutil.rmtree(folder)
-        source = stores.fresh()
-    else:
-        source = stores.written(case)
-        work = reading(case, blocks)
-        store: Store = case.rival.open(source, case.compress)
-        benchmark.extra_info["blocks"] = work.blocks
-        assert measure(benchmark, lambda: work.run(store)) == work.expected
-        store.close()
-    if round == 0 and case.workload in MEMORY:
-        benchmark.extra_info["memory"] = peak(case, source, stores.corpus)
-    if case.workload == "write":
-        shutil.rmtree(source)
+@pytest.fixture(params=[False, True], ids=["plain", "compressed"])
+def pipe(request: pytest.FixtureRequest, corpora: dict[str, list[Block]], tmp_path: Path) -> Iterator[smartpipe.Reader]:
+    with smartpipe.open(tmp_path / "pipe", "w", compress=request.param) as writer:
+        for key, pairs in corpora["pages"]:
+            writer.write(key, pairs)
+    with smartpipe.open(tmp_path / "pipe") as reader:
+        yield reader
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_start(program: str, benchmark: BenchmarkFixture) -> None:
+    benchmark(subprocess.run, [sys.executable, "-c", PROGRAMS[program]], check=True)
+
+
+def test_lookup(pipe: smartpipe.Reader, corpora: dict[str, list[Block]], benchmark: BenchmarkFixture) -> None:
+    key, _ = corpora["pages"][-1]
+    assert benchmark(pipe.__contains__, key)
+
+
+def test_one_small_pair(pipe: smartpipe.Reader, corpora: dict[str, list[Block]], benchmark: BenchmarkFixture) -> None:
+    key, pairs = corpora["pages"][-1]
+    assert benchmark(lambda: pipe[key][SMALL_PAIR]) == pairs[SMALL_PAIR]
+
+
+def test_all_pairs(pipe: smartpipe.Reader, corpora: dict[str, list[Block]], benchmark: BenchmarkFixture) -> None:
+    key, pairs = corpora["pages"][-1]
+    assert dict(benchmark(lambda: list(pipe[key]))) == pairs
+
+
+def test_a_small_pair_inflates_little_of_a_block_with_a_large_page(
+    corpora: dict[str, list[Block]], tmp_path: Path, benchmark: BenchmarkFixture
+) -> None:
+    pairs = dict(corpora["pages"][0][1])
+    pages = b"".join(pairs[b"raw"] for _, pairs in corpora["pages"])
+    pairs[b"raw"] = (pages * (PAGE // len(pages) + 1))[:PAGE]
+    with smartpipe.open(tmp_path / "pipe", "w", compress=True) as writer:
+        writer.write(b"page", pairs)
+    with smartpipe.open(tmp_path / "pipe") as reader:
+        value = benchmark.pedantic(lambda: reader[b"page"][SMALL_PAIR])
+        assert reader.stats()["inflated_bytes"] < MOST
+    assert value == pairs[SMALL_PAIR]

@@ -1,4 +1,4 @@
-"""The examples of the documentation run: the doctests of the package, and the blocks of README.md and docs/*.md.
+"""The examples of the documentation run: the doctests of the package, and the blocks of README.md and docs/.
 
 The blocks of a page run one after another, in one folder. `python` blocks share a namespace, and one that begins with
 the comment `# name.py` is also a file of that name. A `console` block has commands after `$ ` (going on after `> `) and
@@ -113,7 +113,7 @@ def shell(command: str) -> subprocess.CompletedProcess[str]:
 
 def blocks() -> Iterator[object]:
     """Yield every block of the pages as a parameter."""
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         if path.name in ELSEWHERE:
             continue
         page = Page(path)

@@ -1,47 +1,72 @@
-"""LMDB: an entry per pair, under block key, zero, pair key. The order of blocks is the order of their keys."""
+"""LMDB, in two layouts: an entry per pair, under block key, zero, pair key; or an entry per block, packed.
 
-from collections.abc import Iterator
+The order of blocks is the order of their keys.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import lmdb
+import msgpack
 
 from bench.corpus import Block
-from bench.rivals.rival import Pairs, Rival, Store
-from bench.rivals.values import pack, unpack
+from bench.rivals.packed import pack, packer, unpacker
+from bench.rivals.rival import GROUP, Form, Pairs, Rival, Store, groups
 
 MOST = 1 << 36  # bytes of address space; the file grows as it is needed
 
 
-class Lmdb(Rival):
-    """An LMDB environment; a transaction per block, or one for all."""
+def entries_of_pairs(blocks: Iterable[Block], compress: Callable[[bytes], bytes]) -> Iterator[tuple[bytes, bytes]]:
+    for key, pairs in blocks:
+        for name, value in pairs.items():
+            yield key + b"\0" + name, compress(value)
 
-    def __init__(self, name: str, per_block: bool) -> None:
-        self.name = name
-        self.per_block = per_block
-        if not per_block:
-            self.workloads = frozenset(("write",))
 
-    def write(self, folder: Path, blocks: list[Block], compress: bool) -> None:
-        # Without sync a commit hands its pages to the system, as smartpipe's write does; the end syncs.
+def entries_of_blocks(blocks: Iterable[Block], compress: Callable[[bytes], bytes]) -> Iterator[tuple[bytes, bytes]]:
+    for key, pairs in blocks:
+        yield key, compress(pack(pairs))
+
+
+class PerPair(Rival):
+    """An environment with an entry per pair."""
+
+    entries = staticmethod(entries_of_pairs)
+
+    def write(self, folder: Path, blocks: Iterable[Block]) -> None:
+        compress = packer(self.form)
         with lmdb.open(str(folder), map_size=MOST, sync=False) as environment:
-            for group in [[block] for block in blocks] if self.per_block else [blocks]:
+            for group in groups(blocks, GROUP):
                 with environment.begin(write=True) as transaction:
-                    for key, pairs in group:
-                        for name, value in pairs.items():
-                            transaction.put(key + b"\0" + name, pack(value) if compress else value)
-            environment.sync(True)
+                    transaction.cursor().putmulti(self.entries(group, compress))
 
-    def open(self, folder: Path, compress: bool) -> Store:
-        return LmdbStore(folder, compress)
+    def open(self, folder: Path) -> Store:
+        return PairStore(folder, self.form)
 
 
-class LmdbStore(Store):
+class PerBlock(PerPair):
+    """An environment with an entry per block."""
+
+    entries = staticmethod(entries_of_blocks)
+
+    def open(self, folder: Path) -> Store:
+        return BlockStore(folder, self.form)
+
+
+class Environment(Store):
     """An environment that is read in one transaction."""
 
-    def __init__(self, folder: Path, compress: bool) -> None:
+    def __init__(self, folder: Path, form: Form) -> None:
         self.environment = lmdb.open(str(folder), map_size=MOST, readonly=True, lock=False)
         self.transaction = self.environment.begin(buffers=True)
-        self.value = unpack if compress else bytes
+        self.value = unpacker(form)
+
+    def close(self) -> None:
+        self.transaction.abort()
+        self.environment.close()
+
+
+class PairStore(Environment):
+    """Entries that are pairs."""
 
     def read(self) -> Iterator[tuple[bytes, Pairs]]:
         value = self.value
@@ -68,15 +93,38 @@ class LmdbStore(Store):
                 pairs.append((bytes(place[len(start) :]), self.value(stored)))
         return pairs
 
-    def select(self, name: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def select(self, name: bytes) -> Iterator[bytes]:
         end = b"\0" + name
         for place, stored in self.transaction.cursor():
             if place[-len(end) :] == end:
-                yield bytes(place[: -len(end)]), self.value(stored)
+                yield self.value(stored)
 
     def get_pair(self, key: bytes, name: bytes) -> bytes:
-        return self.value(self.transaction.get(key + b"\0" + name, default=b""))
+        return self.value(self.transaction.get(key + b"\0" + name))
 
-    def close(self) -> None:
-        self.transaction.abort()
-        self.environment.close()
+    def has(self, key: bytes) -> bool:
+        cursor = self.transaction.cursor()
+        return bool(cursor.set_range(key + b"\0")) and cursor.key()[: len(key)] == key
+
+
+class BlockStore(Environment):
+    """Entries that are blocks."""
+
+    def read(self) -> Iterator[tuple[bytes, Pairs]]:
+        value = self.value
+        for key, stored in self.transaction.cursor():
+            yield bytes(key), msgpack.unpackb(value(stored), raw=True).items()
+
+    def get(self, key: bytes) -> Pairs:
+        pairs: dict[bytes, bytes] = msgpack.unpackb(self.value(self.transaction.get(key)), raw=True)
+        return pairs.items()
+
+    def select(self, name: bytes) -> Iterator[bytes]:
+        for _, pairs in self.read():
+            yield dict(pairs)[name]
+
+    def get_pair(self, key: bytes, name: bytes) -> bytes:
+        return dict(self.get(key))[name]
+
+    def has(self, key: bytes) -> bool:
+        return self.transaction.get(key) is not None

@@ -1,58 +1,51 @@
 """SQLite: a row per pair, with a write-ahead log."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
 from bench.corpus import Block
-from bench.rivals.rival import Pairs, Rival, Store
-from bench.rivals.values import pack, unpack
+from bench.rivals.packed import packer, unpacker
+from bench.rivals.rival import GROUP, Form, Pairs, Rival, Store, groups
 
 # Rows hold whole pages: SQLite's own advice for values of this size.
 PAGE = 8192
+CACHE = 256 << 10  # KiB: what its users raise first
 TABLE = "CREATE TABLE pairs (block BLOB, name BLOB, value BLOB, PRIMARY KEY (block, name))"
 
 
-class Sqlite(Rival):
-    """A database of one table; a transaction per block, or one for all."""
+class Database(Rival):
+    """A database of one table."""
 
-    def __init__(self, name: str, per_block: bool) -> None:
-        self.name = name
-        self.per_block = per_block
-        if not per_block:
-            self.workloads = frozenset(("write",))
-
-    def write(self, folder: Path, blocks: list[Block], compress: bool) -> None:
+    def write(self, folder: Path, blocks: Iterable[Block]) -> None:
+        compress = packer(self.form)
         database = sqlite3.connect(folder / "pairs.db", isolation_level=None)
         database.execute(f"PRAGMA page_size = {PAGE}")
-        # A commit hands the log to the system, as smartpipe's write does; the log is synced when it is merged.
+        database.execute(f"PRAGMA cache_size = -{CACHE}")
         database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute("PRAGMA synchronous = OFF")
         database.execute(TABLE)
-        for group in [[block] for block in blocks] if self.per_block else [blocks]:
+        for group in groups(blocks, GROUP):
             database.execute("BEGIN")
-            for key, pairs in group:
-                database.executemany(
-                    "INSERT INTO pairs VALUES (?, ?, ?)",
-                    [(key, name, pack(value) if compress else value) for name, value in pairs.items()],
-                )
+            rows = ((key, name, compress(value)) for key, pairs in group for name, value in pairs.items())
+            database.executemany("INSERT INTO pairs VALUES (?, ?, ?)", rows)
             database.execute("COMMIT")
         database.close()
 
-    def open(self, folder: Path, compress: bool) -> Store:
-        return SqliteStore(folder / "pairs.db", compress)
+    def open(self, folder: Path) -> Store:
+        return DatabaseStore(folder / "pairs.db", self.form)
 
 
-class SqliteStore(Store):
+class DatabaseStore(Store):
     """A database that is read."""
 
-    def __init__(self, path: Path, compress: bool) -> None:
+    def __init__(self, path: Path, form: Form) -> None:
         self.database = sqlite3.connect(path, isolation_level=None)
         self.database.execute("PRAGMA mmap_size = 1099511627776")
         self.database.execute("BEGIN")
-        self.value = unpack if compress else bytes
+        self.value = unpacker(form)
 
     def read(self) -> Iterator[tuple[bytes, Pairs]]:
         value = self.value
@@ -65,16 +58,17 @@ class SqliteStore(Store):
         rows = self.database.execute("SELECT name, value FROM pairs WHERE block = ? ORDER BY rowid", (key,))
         return [(name, value(stored)) for name, stored in rows]
 
-    def select(self, name: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def select(self, name: bytes) -> Iterator[bytes]:
         value = self.value
-        for key, stored in self.database.execute(
-            "SELECT block, value FROM pairs WHERE name = ? ORDER BY rowid", (name,)
-        ):
-            yield key, value(stored)
+        for (stored,) in self.database.execute("SELECT value FROM pairs WHERE name = ? ORDER BY rowid", (name,)):
+            yield value(stored)
 
     def get_pair(self, key: bytes, name: bytes) -> bytes:
         row = self.database.execute("SELECT value FROM pairs WHERE block = ? AND name = ?", (key, name)).fetchone()
         return self.value(row[0])
+
+    def has(self, key: bytes) -> bool:
+        return self.database.execute("SELECT 1 FROM pairs WHERE block = ? LIMIT 1", (key,)).fetchone() is not None
 
     def close(self) -> None:
         self.database.close()

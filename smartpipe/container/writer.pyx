@@ -364,7 +364,7 @@ cdef class Writer:
             return self.output.index.find(key, PyBytes_GET_SIZE(block)) >= 0
 
     cdef int check_owner(self) except -1:
-        """Refuse a copy in a forked child, where a thread that only the parent has may hold the lock for ever."""
+        """Refuse a copy in a forked child. There a thread that only the parent has may hold the lock for ever."""
         return 0 if self.closed else self.output.check_owner()
 
     cdef int check_ready(self) except -1:

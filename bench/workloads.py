@@ -1,0 +1,309 @@
+"""What is measured: workloads, and who takes part in each."""
+
+from dataclasses import dataclass
+
+SELF = "smartpipe"
+ORIGINAL = "original"
+
+# What smartpipe calls its fastest level; the level of zstd that others take; and smartpipe's for lz4 as others use it.
+FASTEST = 1
+ZSTD = 3
+LZ4 = 3
+
+# How many blocks the stores have whose growth is measured, in a full run and in a quick one.
+GROWTH = (10_000, 100_000, 1_000_000, 10_000_000)
+QUICK_GROWTH = GROWTH[:3]
+OPEN = (1_000_000, 10_000_000)
+QUICK_OPEN = (200_000,)
+# Who finds a block by its key. SQLite takes ten minutes to write the most of them, and is constant as LMDB is.
+OPENED = (SELF, "original", "bagz", "LMDB, entry a block", "RocksDB", "SQLite")
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """Who does what, and how: `rival` is `file.Class` of bench/rivals, `action` one of bench/child.py's."""
+
+    name: str
+    rival: str
+    action: str
+    codec: str = "none"
+    level: int = 6
+    threads: int = 1
+    count: int = 0
+
+    @property
+    def limit(self) -> bool:
+        """Whether this is no contender but what lies beneath."""
+        return self.rival.startswith("limits.")
+
+    @property
+    def store(self) -> str:
+        """The name of the folder that a reading entrant reads."""
+        return f"{self.rival}-{self.codec}-{self.level}-{self.count}"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is compared with one another. `unit` is what the tables show: MB/s, million pairs/s, µs a block, or ms."""
+
+    name: str
+    title: str
+    data: str
+    unit: str
+    entrants: tuple[Entrant, ...]
+
+
+PLAIN = (
+    ("original", "original.Original"),
+    ("msgpack", "stream.Stream"),
+    ("bagz", "bagz.Bag"),
+    ("ArrayRecord", "array_record.Records"),
+    ("MCAP", "mcap.Messages"),
+    ("FastWARC", "fastwarc.Archive"),
+    ("warcio", "warcio.Archive"),
+    ("WebDataset", "webdataset.Tar"),
+    ("LMDB, entry a pair", "lmdb.PerPair"),
+    ("LMDB, entry a block", "lmdb.PerBlock"),
+    ("RocksDB", "rocksdb.Database"),
+    ("SQLite", "sqlite.Database"),
+    ("Arrow IPC", "arrow.Ipc"),
+    ("Parquet", "arrow.Parquet"),
+)
+OWN_COMPRESSED = (
+    ("smartpipe zlib 6", "pipe.Pipe", "deflate", 6, 1),
+    ("smartpipe zlib 6, 2 threads", "pipe.Pipe", "deflate", 6, 2),
+    ("smartpipe zlib 1", "pipe.Pipe", "deflate", FASTEST, 1),
+    ("smartpipe zlib 1, 2 threads", "pipe.Pipe", "deflate", FASTEST, 2),
+    ("smartpipe zstd", "pipe.Pipe", "zstd", ZSTD, 1),
+    ("smartpipe zstd, 2 threads", "pipe.Pipe", "zstd", ZSTD, 2),
+    ("smartpipe lz4", "pipe.Pipe", "lz4", LZ4, 1),
+)
+COMPRESSED = (
+    ("original zlib 6", "original.Original", "deflate", 6, 1),
+    ("FastWARC gzip 6", "fastwarc.Archive", "deflate", 6, 1),
+    ("FastWARC gzip 1", "fastwarc.Archive", "deflate", 1, 1),
+    ("FastWARC lz4", "fastwarc.Archive", "lz4", 1, 1),
+    ("warcio gzip", "warcio.Archive", "deflate", 6, 1),
+    ("bagz zstd 3", "bagz.Bag", "zstd", ZSTD, 1),
+    ("ArrayRecord zstd 3", "array_record.Records", "zstd", ZSTD, 1),
+    ("MCAP zstd", "mcap.Messages", "zstd", ZSTD, 1),
+    ("MCAP lz4", "mcap.Messages", "lz4", 1, 1),
+    ("WebDataset tar.gz", "webdataset.Tar", "deflate", 6, 1),
+    ("msgpack, zlib-ng 6", "stream.Stream", "deflate", 6, 1),
+    ("LMDB, zlib-ng 6", "lmdb.PerPair", "deflate", 6, 1),
+    ("RocksDB zstd", "rocksdb.Database", "zstd", ZSTD, 1),
+    ("RocksDB lz4", "rocksdb.Database", "lz4", 1, 1),
+    ("SQLite, zlib-ng 6", "sqlite.Database", "deflate", 6, 1),
+    ("Arrow IPC zstd", "arrow.Ipc", "zstd", ZSTD, 1),
+    ("Arrow IPC lz4", "arrow.Ipc", "lz4", 1, 1),
+    ("Parquet zstd", "arrow.Parquet", "zstd", ZSTD, 1),
+)
+ENGINES = (
+    ("zlib-ng 6 alone", "limits.ZlibNg", "deflate", 6, 1),
+    ("libdeflate 6 alone", "limits.Libdeflate", "deflate", 6, 1),
+    ("libdeflate 1 alone", "limits.Libdeflate", "deflate", 1, 1),
+    ("ISA-L 1 alone", "limits.Isal", "deflate", 1, 1),
+    ("zstd 3 alone", "limits.Zstd", "zstd", ZSTD, 1),
+    ("lz4 alone", "limits.Lz4", "lz4", 1, 1),
+)
+TWO_THREADS = (
+    ("original zlib 6, 2 threads", "original.Original", "deflate", 6, 2),
+    ("FastWARC gzip 6, 2 threads", "fastwarc.Archive", "deflate", 6, 2),
+    ("bagz zstd 3, 2 threads", "bagz.Bag", "zstd", ZSTD, 2),
+    ("ArrayRecord zstd 3, 2 threads", "array_record.Records", "zstd", ZSTD, 2),
+    ("Arrow IPC zstd, 2 threads", "arrow.Ipc", "zstd", ZSTD, 2),
+)
+SMALL = ("original", "msgpack", "bagz", "LMDB, entry a pair", "LMDB, entry a block", "RocksDB", "SQLite")
+COLUMNS = (("Arrow IPC", "arrow.Ipc"), ("Parquet", "arrow.Parquet"))
+
+
+def plain(action: str, names: tuple[str, ...] | None = None) -> tuple[Entrant, ...]:
+    return tuple(Entrant(name, rival, action) for name, rival in PLAIN if names is None or name in names)
+
+
+def compressed(action: str, *groups: tuple[tuple[str, str, str, int, int], ...]) -> tuple[Entrant, ...]:
+    return tuple(
+        Entrant(name, rival, action, codec, level, threads)
+        for group in groups
+        for name, rival, codec, level, threads in group
+    )
+
+
+def limits(action: str) -> tuple[Entrant, ...]:
+    call = "write()" if action == "write" else "read()"
+    return Entrant("memcpy", "limits.Memory", action), Entrant(f"{call} of 1 MiB", "limits.File", action)
+
+
+def by_key(names: tuple[tuple[str, str, str, int], ...]) -> tuple[Entrant, ...]:
+    """All pairs of one block and one small pair of it."""
+    return tuple(
+        Entrant(f"{name}, {what}", rival, action, codec, level)
+        for action, what in (("pair", "one small pair"), ("get", "all pairs"))
+        for name, rival, codec, level in names
+    )
+
+
+def workloads(quick: bool) -> tuple[Workload, ...]:
+    """Return everything that is measured."""
+    growth, opened = (QUICK_GROWTH, QUICK_OPEN) if quick else (GROWTH, OPEN)
+    return (
+        Workload(
+            "write-plain",
+            "Write pages, plain",
+            "pages",
+            "MB/s",
+            (
+                Entrant(SELF, "pipe.Pipe", "write"),
+                Entrant("smartpipe, pair by pair", "pipe.Pipe", "write_pairs"),
+                *plain("write"),
+                *limits("write"),
+            ),
+        ),
+        Workload(
+            "write-compressed",
+            "Write pages, compressed",
+            "pages",
+            "MB/s",
+            compressed("write", OWN_COMPRESSED, COMPRESSED, ENGINES),
+        ),
+        Workload(
+            "read-plain",
+            "Read all pairs of pages, plain",
+            "pages",
+            "MB/s",
+            (
+                Entrant(SELF, "pipe.Pipe", "read"),
+                Entrant("smartpipe, 2 threads", "pipe.Pipe", "read", threads=2),
+                *plain("read"),
+                *limits("read"),
+            ),
+        ),
+        Workload(
+            "read-compressed",
+            "Read all pairs of pages, compressed",
+            "pages",
+            "MB/s",
+            (
+                *compressed("read", OWN_COMPRESSED),
+                Entrant("smartpipe lz4, 2 threads", "pipe.Pipe", "read", "lz4", LZ4, 2),
+                *compressed("read", COMPRESSED, TWO_THREADS, ENGINES),
+            ),
+        ),
+        Workload(
+            "select-plain",
+            "Read one small pair of every page, plain",
+            "pages",
+            "µs",
+            (
+                Entrant(SELF, "pipe.Pipe", "select"),
+                Entrant("smartpipe, all pairs", "pipe.Pipe", "read"),
+                *plain("select"),
+            ),
+        ),
+        Workload(
+            "select-compressed",
+            "Read one small pair of every page, compressed",
+            "pages",
+            "µs",
+            (
+                Entrant("smartpipe zlib 6", "pipe.Pipe", "select", "deflate"),
+                Entrant("smartpipe zlib 6, all pairs", "pipe.Pipe", "read", "deflate"),
+                *compressed("select", COMPRESSED),
+            ),
+        ),
+        Workload(
+            "key-plain",
+            "One page by key, plain, p50",
+            "pages",
+            "µs",
+            by_key(
+                (
+                    (SELF, "pipe.Pipe", "none", 6),
+                    ("original", "original.Original", "none", 6),
+                    ("bagz", "bagz.Bag", "none", 6),
+                    ("FastWARC", "fastwarc.Archive", "none", 6),
+                    ("LMDB, entry a pair", "lmdb.PerPair", "none", 6),
+                    ("LMDB, entry a block", "lmdb.PerBlock", "none", 6),
+                    ("RocksDB", "rocksdb.Database", "none", 6),
+                    ("SQLite", "sqlite.Database", "none", 6),
+                )
+            ),
+        ),
+        Workload(
+            "key-compressed",
+            "One page by key, compressed, p50",
+            "pages",
+            "µs",
+            by_key(
+                (
+                    ("smartpipe zlib 6", "pipe.Pipe", "deflate", 6),
+                    ("smartpipe zstd", "pipe.Pipe", "zstd", ZSTD),
+                    ("original zlib 6", "original.Original", "deflate", 6),
+                    ("bagz zstd 3", "bagz.Bag", "zstd", ZSTD),
+                    ("FastWARC gzip 6", "fastwarc.Archive", "deflate", 6),
+                    ("LMDB, zlib-ng 6", "lmdb.PerPair", "deflate", 6),
+                    ("RocksDB zstd", "rocksdb.Database", "zstd", ZSTD),
+                    ("SQLite, zlib-ng 6", "sqlite.Database", "deflate", 6),
+                )
+            ),
+        ),
+        Workload(
+            "write-small",
+            "Write small pairs, plain",
+            "small",
+            "million pairs/s",
+            (
+                Entrant(SELF, "pipe.Pipe", "write"),
+                Entrant("smartpipe, pair by pair", "pipe.Pipe", "write_pairs"),
+                Entrant("smartpipe, columns", "pipe.Pipe", "write_columns"),
+                *plain("write", SMALL),
+                *(Entrant(name, rival, "write") for name, rival in COLUMNS),
+            ),
+        ),
+        Workload(
+            "read-small",
+            "Read small pairs, plain",
+            "small",
+            "million pairs/s",
+            (
+                Entrant(SELF, "pipe.Pipe", "read"),
+                Entrant("smartpipe, columns", "pipe.Pipe", "columns"),
+                *plain("read", SMALL),
+                *(Entrant(name, rival, "read") for name, rival in COLUMNS),
+                *(Entrant(f"{name}, columns", rival, "columns") for name, rival in COLUMNS),
+            ),
+        ),
+        *(
+            Workload(
+                f"open-{count}",
+                f"Open {count:,} keys and find one",
+                "keys",
+                "ms",
+                tuple(
+                    Entrant(name, rival, "open", count=count)
+                    for name, rival in ((SELF, "pipe.Pipe"), *PLAIN)
+                    if name in OPENED and (name != "SQLite" or count < OPEN[-1])
+                ),
+            )
+            for count in opened
+        ),
+        *(
+            Workload(
+                f"grow-{action}",
+                f"{action.capitalize()} tiny blocks, by their number",
+                "keys",
+                "µs",
+                tuple(
+                    Entrant(f"{name}, {count:,}", rival, action, count=count)
+                    for count in growth
+                    for name, rival, most in (
+                        (SELF, "pipe.Pipe", growth[-1]),
+                        ("original", "original.Original", growth[-1] // 10),
+                        ("LMDB, entry a block", "lmdb.PerBlock", growth[-1] // 10),
+                    )
+                    if count <= most
+                ),
+            )
+            for action in ("write", "read")
+        ),
+    )
