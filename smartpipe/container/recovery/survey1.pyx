@@ -192,6 +192,9 @@ cdef class Entries:
             if top > 0:
                 self.decode((<uint64_t *>self.places.data)[stack[top - 1]], &before)
                 if not self.follows(&before, &entry):
+                    if self.flags.data[number] & BEHIND_GAP and not self.is_confirmed(number, &before, &entry):
+                        self.flags.data[number] |= BAD
+                        continue
                     if top > 1:
                         self.decode((<uint64_t *>self.places.data)[stack[top - 2]], &before)
                     else:
@@ -204,6 +207,14 @@ cdef class Entries:
             stack[top] = number
             top += 1
         return 0
+
+    cdef bint is_confirmed(self, uint64_t number, sp_entry1 *before, sp_entry1 *entry) noexcept:
+        """Whether the entry behind one that follows a gap is against the one before the gap, too."""
+        cdef sp_entry1 next
+        if number + 1 == self.count or self.flags.data[number + 1]:
+            return False
+        self.decode((<uint64_t *>self.places.data)[number + 1], &next)
+        return next.offset <= self.end and self.follows(entry, &next) and not self.follows(before, &next)
 
     def torn_offset(self):
         """Return the offset that the entry has within which the index ends, though not all of it is there; None where
