@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from smartpipe import errors
 from smartpipe.container.block import Block
+from smartpipe.container.headers import ENTRY1
 from smartpipe.container.recovery.damage import Damage
 from smartpipe.container.recovery.findings import plural
 from smartpipe.container.recovery.identity import Subject
@@ -33,6 +34,7 @@ class Inspection1:
             data = file.read()
         # A writer lists a block before it writes it.
         self.size = self.source.size()
+        self.data = data
         self.index_size = len(data)
         self.entries = Entries(data, self.compressed, self.size)
         self.survey = Survey1(self.source, self.compressed)
@@ -51,8 +53,12 @@ class Inspection1:
             if not entry.good:
                 known = first = False
                 where = f"offset {entry.offset}, uncompressed {entry.raw_offset}"
-                end = entry.at + 20 + len(entry.key)
-                yield self._index(current, entry.at, end, f"an entry that can not be: {where}", entry.key)
+                end = entry.at + ENTRY1 + len(entry.key)
+                block = self._as_listed(entry)
+                key = entry.key if block is None else None
+                yield self._index(current, entry.at, end, f"an entry that can not be: {where}", key)
+                if block is not None:
+                    yield Part(entry.offset, block, None)
                 continue
             if current is not None:
                 yield self._part(current, entry, known)
@@ -81,6 +87,9 @@ class Inspection1:
                 known = False
         size = max(end - entry.offset, 0)
         if not known:
+            block = self._as_listed(entry)
+            if block is not None:
+                return Part(entry.offset, block, None)
             return self._data("damaged", entry.offset, 0, "where it ends is not known, as the index is damaged", entry)
         if entry.offset > self.size:
             return self._data("lost", entry.offset, size, f"the file has {plural(self.size, 'byte')}", entry)
@@ -94,6 +103,26 @@ class Inspection1:
         except errors.CorruptError as error:
             torn_block = unfinished and isinstance(error, errors.TruncatedError)
             return self._data("torn" if torn_block else "damaged", entry.offset, size, str(error.args[0]), entry)
+
+    def _as_listed(self, entry: Entry1) -> Block | None:
+        """The block as a reader takes it, up to where the bytes behind its entry say that the next one begins.
+
+        None where that is no block. What can be read is recovered, whatever else is wrong with the index.
+        """
+        at = entry.at + ENTRY1 + len(entry.key)
+        key_length = int.from_bytes(self.data[at : at + 4], "little")
+        numbers = self.data[at + 4 + key_length : at + ENTRY1 + key_length]
+        if len(numbers) < 8:
+            return None
+        end, raw = int.from_bytes(numbers[:8], "little"), None
+        if len(numbers) == 16:
+            raw = int.from_bytes(numbers[8:], "little") - entry.raw_offset
+        if end == 0 or not entry.offset <= end <= self.size or (raw is not None and raw < 0):
+            return None
+        try:
+            return self.survey.block(entry.key, entry.offset, end - entry.offset, raw)
+        except (errors.CorruptError, errors.BlockTooLargeError):
+            return None
 
     def _data(self, what: str, offset: int, size: int, reason: str, entry: Entry1 | None = None) -> Part:
         key = None if entry is None else entry.key
