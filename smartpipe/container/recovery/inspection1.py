@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from smartpipe import errors
 from smartpipe.container.block import Block
+from smartpipe.container.format1 import Format1
 from smartpipe.container.headers import ENTRY1
 from smartpipe.container.recovery.damage import Damage
 from smartpipe.container.recovery.findings import plural
@@ -38,6 +39,7 @@ class Inspection1:
         self.index_size = len(data)
         self.entries = Entries(data, self.compressed, self.size)
         self.survey = Survey1(self.source, self.compressed)
+        self.readable = self._reach_of_reader()
 
     def parts(self) -> Iterator[Part]:
         """Go through the blocks in the order of the index, and through what is wrong between them."""
@@ -104,11 +106,22 @@ class Inspection1:
             torn_block = unfinished and isinstance(error, errors.TruncatedError)
             return self._data("torn" if torn_block else "damaged", entry.offset, size, str(error.args[0]), entry)
 
+    def _reach_of_reader(self) -> int:
+        """How far a reader takes the entries as they are found here."""
+        try:
+            Format1(self.source, self.index_path, self.compressed, locked=True)
+        except errors.SmartPipeError:
+            return 0
+        return self.entries.gaps[0][0] if self.entries.gaps else self.index_size
+
     def _as_listed(self, entry: Entry1) -> Block | None:
         """The block as a reader takes it, up to where the bytes behind its entry say that the next one begins.
 
-        None where that is no block. What can be read is recovered, whatever else is wrong with the index.
+        None where that is no block, or no reader takes it. What can be read is recovered, whatever else is wrong with
+        the index.
         """
+        if entry.at >= self.readable:
+            return None
         at = entry.at + ENTRY1 + len(entry.key)
         key_length = int.from_bytes(self.data[at : at + 4], "little")
         numbers = self.data[at + 4 + key_length : at + ENTRY1 + key_length]
