@@ -103,7 +103,7 @@ cdef class Layout:
     cdef int read(self, Near near, uint64_t offset, size_t n, uint8_t *to, bytes block) except -1:
         """n bytes at an offset of the data file, all of which are there."""
         if near is not None and offset >= near.begin and offset - near.begin <= near.memory.size and (
-                n <= near.memory.size - (offset - near.begin)):
+                0 < n <= near.memory.size - (offset - near.begin)):
             memcpy(to, near.memory.data + (offset - near.begin), n)
             return 0
         return self.source.read_into(offset, n, to, block)
