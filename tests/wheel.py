@@ -79,7 +79,8 @@ def try_wheel(python: str) -> None:
         (wheel,) = (work / "dist").glob("*.whl")
         run(clean, "-m", "pip", "install", "--quiet", wheel)
         run(clean, "-c", SMOKE, cwd=work)
-        run(clean, "-m", "pip", "install", "--quiet", "pytest", "pytest-timeout", "hypothesis", "numpy")
+        extras = f"{wheel}[arrow,columns,fast,lz4,zstd]"
+        run(clean, "-m", "pip", "install", "--quiet", extras, "duckdb", "hypothesis", "polars", "pytest", "pytest-timeout")
         shutil.copytree(work / "source" / "tests", work / "elsewhere" / "tests")
         shutil.copytree(work / "source" / "docs", work / "elsewhere" / "docs")
         shutil.copy(work / "source" / "pyproject.toml", work / "elsewhere")
