@@ -79,8 +79,8 @@ def try_wheel(python: str) -> None:
         (wheel,) = (work / "dist").glob("*.whl")
         run(clean, "-m", "pip", "install", "--quiet", wheel)
         run(clean, "-c", SMOKE, cwd=work)
-        extras = f"{wheel}[arrow,columns,fast,lz4,zstd]"
-        run(clean, "-m", "pip", "install", "--quiet", extras, "duckdb", "hypothesis", "polars", "pytest", "pytest-timeout")
+        others = ["duckdb", "hypothesis", "polars", "pytest", "pytest-timeout"]
+        run(clean, "-m", "pip", "install", "--quiet", f"{wheel}[arrow,columns,fast,lz4,zstd]", *others)
         shutil.copytree(work / "source" / "tests", work / "elsewhere" / "tests")
         shutil.copytree(work / "source" / "docs", work / "elsewhere" / "docs")
         shutil.copy(work / "source" / "pyproject.toml", work / "elsewhere")
