@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 from smartpipe import errors
@@ -39,7 +40,6 @@ class Inspection1:
         self.index_size = len(data)
         self.entries = Entries(data, self.compressed, self.size)
         self.survey = Survey1(self.source, self.compressed)
-        self.readable = self._reach_of_reader()
 
     def parts(self) -> Iterator[Part]:
         """Go through the blocks in the order of the index, and through what is wrong between them."""
@@ -106,8 +106,9 @@ class Inspection1:
             torn_block = unfinished and isinstance(error, errors.TruncatedError)
             return self._data("torn" if torn_block else "damaged", entry.offset, size, str(error.args[0]), entry)
 
-    def _reach_of_reader(self) -> int:
-        """How far a reader takes the entries as they are found here."""
+    @cached_property
+    def _readable(self) -> int:
+        """How far a reader takes the entries as they are found here; asked for only where something is wrong."""
         try:
             Format1(self.source, self.index_path, self.compressed, locked=True)
         except errors.SmartPipeError:
@@ -120,7 +121,7 @@ class Inspection1:
         None where that is no block, or no reader takes it. What can be read is recovered, whatever else is wrong with
         the index.
         """
-        if entry.at >= self.readable:
+        if entry.at >= self._readable:
             return None
         at = entry.at + ENTRY1 + len(entry.key)
         key_length = int.from_bytes(self.data[at : at + 4], "little")
