@@ -81,19 +81,13 @@ def recover(
         raise ValueError(f"mode is 'x' (dst must not exist) or 'w' (dst is replaced), not {mode!r}")
     limit = check_limit(options.get("max_block_size", MAX_BLOCK_SIZE))
     source, target = paths_of(src), paths_of(dst).absolute()
-    try:
+    with errors.storage_errors(target.prefix):
         subject = identify(source, limit)
         try:
             _refuse_same(subject.source.path, source.index, target, dst)
             return _recover(subject, source, paths_of(dst), mode, dict(metadata or {}), progress, options)
         finally:
             subject.source.close()
-    except OSError as error:
-        if isinstance(error, errors.SmartPipeError):
-            raise
-        raise errors.StorageError(
-            error.strerror or str(error), path=error.filename or target.prefix, number=error.errno
-        ) from error
 
 
 def _recover(
