@@ -165,13 +165,16 @@ cdef class Writer:
 
     def _write_metadata(self, pairs):
         cdef Encoder encoder = self.encoder()
+        cdef Compressor compressor = self.compressors.take()
         if not self.fresh:
             with Reader(self.data_path, max_block_size=self.limit) as reader:
                 pairs = {**reader.metadata, **pairs}
         encoder.fill(pairs)
-        encoder.encode(b"", self.compressors.take())
+        encoder.encode(b"", compressor)
         (<Output2>self.output).put_metadata(encoder)
         self.output.acknowledge()
+        self.compressors.give(compressor)
+        self.encoders.append(encoder)
 
     # Writing
 
