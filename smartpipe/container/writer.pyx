@@ -152,10 +152,13 @@ cdef class Writer:
         self.fresh = True
 
     def _take_dictionary(self, dictionary):
-        """Return what blocks are compressed with: the pipe's own dictionary, or another, which is written first."""
+        """Return what blocks are compressed with: the pipe's own dictionary, none, or another, which is written first.
+        """
         cdef Dictionary own = (<Output2>self.output).dictionary if self.output.format == 2 else None
         if dictionary is None:
             return own
+        if dictionary is False:
+            return None
         content = as_bytes(dictionary, "the dictionary")
         if self.output.codec != ZSTD:
             raise ValueError(f"a dictionary is for the codec zstd, and the pipe has {self.codec}")
