@@ -12,6 +12,7 @@ import smartpipe
 from smartpipe.container.reader import MAX_BLOCK_SIZE
 from smartpipe.container.writer import codec_of
 from smartpipe.operations.listing import (
+    DICTIONARY,
     LIST,
     Head,
     ListedBlock,
@@ -23,6 +24,7 @@ from smartpipe.operations.listing import (
     read_list,
 )
 from smartpipe.operations.progress import Progress, reported
+from smartpipe.operations.train import MOST_BYTES
 
 PAIR = b"raw"
 """The key of the one pair that a file outside of an extracted folder becomes: what crawls call the page itself."""
@@ -52,8 +54,14 @@ def extract(
     counts = {"blocks": 0, "pairs": 0}
     with smartpipe.open(pipe, **options) as reader:
         _make_empty(root)
+        dictionary = reader.dictionary
+        if dictionary is not None:
+            with open(os.path.join(root, DICTIONARY), "xb") as out:
+                out.write(dictionary)
         with open(os.path.join(root, LIST), "x", encoding="ascii", newline="\n") as listing:
-            listing.write(head_line(Head(reader.format, reader.codec, len(reader), dict(reader.metadata))))
+            has_dictionary = dictionary is not None
+            head = Head(reader.format, reader.codec, len(reader), dict(reader.metadata), has_dictionary)
+            listing.write(head_line(head))
             for number, (key, block) in enumerate(reported(reader.items(), len(reader), progress)):
                 name = _make_block_folder(root, key, number)
                 files = file_names(block.keys())
@@ -82,8 +90,8 @@ def import_folder(
     folder by folder; what is neither a file nor a folder, such as a link, is left out with a PipeWarning.
 
     `mode` "x" refuses a pipe that exists (PipeExistsError), "w" replaces it when all is written. `options` are
-    those of `smartpipe.open` for the pipe; an extracted folder keeps the format and codec of its pipe where they do
-    not say otherwise.
+    those of `smartpipe.open` for the pipe; an extracted folder keeps the format and codec of its pipe, and for zstd its
+    dictionary, where they do not say otherwise.
 
     The files of an extracted folder may have new contents. A file that its list does not name, or that is not
     there, is a FormatError; a list that ends early a TruncatedError; a file that is too large for a block a
@@ -132,11 +140,15 @@ def _import_listed(
             options["format"] = head.format
         if options.get("compress") is None:
             options["compress"] = codec_of(head.codec, options.get("format"))
+        if head.dictionary and options["compress"] == "zstd" and options.get("dictionary") is None:
+            with _open_file(os.path.join(root, DICTIONARY)) as file:
+                options["dictionary"] = file.read(MOST_BYTES + 1)
         if head.metadata and options["format"] == 1:
             warnings.warn(f"{os.fspath(pipe)}: format 1 has no metadata, left out", smartpipe.PipeWarning, stacklevel=3)
         elif head.metadata:
             options["metadata"] = {**head.metadata, **(options.get("metadata") or {})}
-        return _write(pipe, mode, options, _listed_blocks(root, blocks, limit), head.blocks, progress)
+        beside = {LIST, DICTIONARY} if head.dictionary else {LIST}
+        return _write(pipe, mode, options, _listed_blocks(root, blocks, beside, limit), head.blocks, progress)
 
 
 def _write(
@@ -183,7 +195,9 @@ def _make_block_folder(root: str, key: bytes, number: int) -> str:
     return name
 
 
-def _listed_blocks(root: str, blocks: Iterator[ListedBlock], limit: int) -> Iterator[tuple[bytes, Pairs]]:
+def _listed_blocks(
+    root: str, blocks: Iterator[ListedBlock], beside: set[str], limit: int
+) -> Iterator[tuple[bytes, Pairs]]:
     # Names are kept only as a count: memory must not grow with the pipe.
     folders = 0
     for key, name, files in blocks:
@@ -199,11 +213,11 @@ def _listed_blocks(root: str, blocks: Iterator[ListedBlock], limit: int) -> Iter
         yield key, pairs
         folders += 1
     with os.scandir(root) as entries:
-        more = sum(1 for _ in entries) - folders - 1
+        more = sum(1 for _ in entries) - folders - len(beside)
     if more:
         path = os.path.join(root, LIST)
         with _open_file(path) as lines:
-            _refuse_unlisted(root, {LIST, *(block.folder for block in read_list(path, lines)[1])})
+            _refuse_unlisted(root, {*beside, *(block.folder for block in read_list(path, lines)[1])})
 
 
 def _refuse_unlisted(folder: str, names: set[str]) -> None:

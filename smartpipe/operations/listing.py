@@ -2,6 +2,7 @@
 
     FOLDER/%blocks.jsonl       the list: a line that says what the pipe was, then a line for each block, in order
     FOLDER/<block>/<pair>      a folder for each block, a file for each pair, its content the value
+    FOLDER/%dictionary         the dictionary of the pipe, where it has one
 
 A name is the key in percent escapes: ASCII letters, digits, `_`, `-`, `~` and `.` stand for themselves (a `.` at
 either end does not), every other byte is `%XX`. So no name has a slash, a backslash or a NUL, and none is `.`, `..`
@@ -10,8 +11,8 @@ block, or by a key that a file system without upper and lower case takes for it)
 and the number of the block or the pair, from 0; no escape looks like that. The list has every key in full.
 
 The list is JSON, a value a line. The first is {"smartpipe": "folder", "version": 1, "format", "codec", "blocks":
-how many, "metadata": [[key, value], ...]}, each other {"block": key, "folder": name, "pairs": [[key, file name],
-...]}; keys and values are in percent escapes.
+how many, "metadata": [[key, value], ...], "dictionary": whether there is one}, each other {"block": key, "folder":
+name, "pairs": [[key, file name], ...]}; keys and values are in percent escapes.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 import smartpipe
 
 LIST = "%blocks.jsonl"
+DICTIONARY = "%dictionary"
 LONGEST_NAME = 200
 """File systems take 255 bytes; some of them need a part of it."""
 
@@ -35,6 +37,8 @@ class Head(NamedTuple):
     codec: str
     blocks: int
     metadata: dict[bytes, bytes]
+    dictionary: bool
+    """Whether it is in a file."""
 
 
 class ListedBlock(NamedTuple):
@@ -111,7 +115,10 @@ class _Parser:
             raise self.error('"smartpipe": "folder", "version": 1', value)
         match value:
             case {"format": 1 | 2 as number, "codec": str(codec), "blocks": int(blocks), "metadata": list(metadata)}:
-                return Head(number, codec, blocks, dict(self.entry(pair) for pair in metadata))
+                dictionary = value.get("dictionary", False)
+                if not isinstance(dictionary, bool):
+                    raise self.error("whether there is a dictionary", dictionary)
+                return Head(number, codec, blocks, dict(self.entry(pair) for pair in metadata), dictionary)
         raise self.error("format, codec, blocks and metadata", value)
 
     def blocks(self, lines: BinaryIO, count: int) -> Iterator[ListedBlock]:

@@ -1,6 +1,7 @@
 """A pipe that is made of one with a dictionary has it too, as long as the codec is zstd."""
 
 import os
+import warnings
 from pathlib import Path
 
 import pytest
@@ -222,6 +223,59 @@ def test_a_run_that_is_resumed_goes_on_with_what_it_has(source, tmp_path, blocks
         assert blocks_of(target) == ITEMS
     smartpipe.map(source, tmp_path / "new", keep, jobs=1, compress="zstd", resume=True)
     assert dictionaries(tmp_path / "new") == [(1, DICTIONARY)] * 2
+
+
+def test_an_extracted_folder_has_it(source, tmp_path, blocks_of):
+    folder = tmp_path / "folder"
+    smartpipe.extract(source, folder)
+    assert (folder / "%dictionary").read_bytes() == DICTIONARY
+    smartpipe.import_folder(folder, tmp_path / "new")
+    assert dictionaries(tmp_path / "new") == [(1, DICTIONARY)] * 2
+    assert blocks_of(tmp_path / "new") == ITEMS
+    assert os.path.getsize(tmp_path / "new.datz") <= os.path.getsize(source + ".datz")
+    for number, (options, expected) in enumerate(
+        [
+            ({"dictionary": OTHER}, OTHER),
+            ({"dictionary": False}, None),
+            ({"compress": "lz4"}, None),
+            ({"format": 1}, None),
+        ]
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", smartpipe.PipeWarning)  # metadata
+            smartpipe.import_folder(folder, tmp_path / f"{number}", **options)
+        with smartpipe.open(tmp_path / f"{number}") as pipe:
+            assert pipe.dictionary == expected
+        assert blocks_of(tmp_path / f"{number}") == ITEMS
+
+
+def test_the_dictionary_of_a_folder_is_what_its_list_says(source, planted, tmp_path):
+    folder = tmp_path / "folder"
+    smartpipe.extract(source, folder)
+    listed = (folder / "%blocks.jsonl").read_text()
+    dictionary = folder / "%dictionary"
+    (tmp_path / "elsewhere").write_bytes(DICTIONARY)
+
+    def refused(match):
+        with pytest.raises(smartpipe.FormatError, match=match):
+            smartpipe.import_folder(folder, tmp_path / "new")
+        assert not list(tmp_path.glob("new*"))
+
+    dictionary.unlink()
+    refused("%dictionary: .*not there")
+    dictionary.symlink_to(tmp_path / "elsewhere")
+    refused("%dictionary: expected a regular file")
+    (folder / "%blocks.jsonl").write_text(listed.replace('"dictionary": true', '"dictionary": "elsewhere"', 1))
+    refused("expected whether there is a dictionary")
+    (folder / "%blocks.jsonl").write_text(listed.replace('"dictionary": true', '"dictionary": false', 1))
+    refused("%dictionary: .*does not name it")
+    dictionary.unlink()
+    smartpipe.import_folder(folder, tmp_path / "new")
+    assert dictionaries(tmp_path / "new") == []
+    (folder / "%blocks.jsonl").write_text(listed)
+    dictionary.write_bytes(bytes(2**20 + 1))
+    with pytest.raises(ValueError, match="more than 1048576"):
+        smartpipe.import_folder(folder, tmp_path / "other")
 
 
 def test_map_does_not_compress_unless_asked(source, tmp_path, blocks_of):
