@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import smartpipe
+from smartpipe import errors
 from smartpipe.container.paths import paths_of
 from smartpipe.container.writer import codec_of
 from smartpipe.operations.progress import Progress, reported
@@ -84,7 +84,7 @@ def concat(
             if options["compress"] == "zstd" and options.get("dictionary") is None:
                 options["dictionary"] = reader.dictionary
     if carried and options.get("format") == 1:
-        warnings.warn(f"{os.fspath(dst)}: format 1 has no metadata, left out", smartpipe.PipeWarning, stacklevel=2)
+        errors.warn(f"{os.fspath(dst)}: format 1 has no metadata, left out")
         carried = {}
 
     counts = {"blocks": 0, "pairs": 0}

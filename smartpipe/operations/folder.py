@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-import warnings
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Literal
 
 import smartpipe
+from smartpipe import errors
 from smartpipe.container.reader import MAX_BLOCK_SIZE
 from smartpipe.container.writer import codec_of
 from smartpipe.operations.listing import (
@@ -144,7 +144,7 @@ def _import_listed(
             with _open_file(os.path.join(root, DICTIONARY)) as file:
                 options["dictionary"] = file.read(MOST_BYTES + 1)
         if head.metadata and options["format"] == 1:
-            warnings.warn(f"{os.fspath(pipe)}: format 1 has no metadata, left out", smartpipe.PipeWarning, stacklevel=3)
+            errors.warn(f"{os.fspath(pipe)}: format 1 has no metadata, left out")
         elif head.metadata:
             options["metadata"] = {**head.metadata, **(options.get("metadata") or {})}
         beside = {LIST, DICTIONARY} if head.dictionary else {LIST}
@@ -248,7 +248,7 @@ def _backwards(folder: str) -> list[os.DirEntry[str]]:
 def _tree_blocks(root: str, limit: int) -> Iterator[tuple[bytes, Pairs]]:
     for entry in _tree(root):
         if not entry.is_file(follow_symlinks=False):
-            warnings.warn(f"{entry.path}: neither a file nor a folder, left out", smartpipe.PipeWarning, stacklevel=2)
+            errors.warn(f"{entry.path}: neither a file nor a folder, left out")
             continue
         key = os.fsencode(os.path.relpath(entry.path, root).replace(os.sep, "/"))
         yield key, [(PAIR, _read_value(entry.path, limit - 8 - len(PAIR), limit))]

@@ -75,6 +75,24 @@ def test_format_1_can_not_carry_metadata_and_says_so(planted, pages, tmp_path, b
         smartpipe.convert(planted("bare", pages), tmp_path / "older", format=1, metadata={b"who": b"me"})
 
 
+@pytest.mark.parametrize(
+    "operation",
+    [
+        smartpipe.convert,
+        lambda source, target, **options: smartpipe.concat([source], target, **options),
+        smartpipe.recover,
+        lambda source, target, **options: smartpipe.import_folder(source + "-folder", target, **options),
+    ],
+    ids=["convert", "concat", "recover", "import"],
+)
+def test_a_warning_names_the_line_that_called(operation, planted, tmp_path):
+    source = planted("source", [(b"a", [])], metadata={b"who": b"me"})
+    smartpipe.extract(source, source + "-folder")
+    with pytest.warns(smartpipe.PipeWarning, match="metadata") as warned:
+        operation(source, tmp_path / "old", format=1)
+    assert [warning.filename for warning in warned] == [__file__]
+
+
 def test_concat_keeps_the_order_of_the_sources(planted, tmp_path, blocks_of):
     first = planted("first", [(b"b", [(b"k", b"1")]), (b"a", [])], compress=True, metadata={b"n": b"1", b"x": b""})
     second = planted("second", [(b"0", [(b"k", b"2"), (b"k", b"3")])], format=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -104,7 +103,7 @@ def _recover(
     salvage = (Salvage1 if subject.format == 1 else Salvage2)(subject, source.index, progress)
     carried = {**salvage.metadata, **metadata}
     if carried and options.get("format") == 1:
-        warnings.warn(f"{target.prefix}: format 1 has no metadata, left out", errors.PipeWarning, stacklevel=4)
+        errors.warn(f"{target.prefix}: format 1 has no metadata, left out")
         carried = {}
     if wanted_codec(target, options.get("compress")) is None:
         codec = CODECS.get(salvage.codec, "zlib") if salvage.codec > 0 or target.data is None else "zlib"
