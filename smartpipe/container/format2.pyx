@@ -13,7 +13,7 @@ from smartpipe._codec cimport (
 from smartpipe.container.block cimport Block
 from smartpipe.container.frames cimport Frames
 from smartpipe.container.index cimport Index
-from smartpipe.container.layout cimport MOST_BLOCKS, Batch, Near
+from smartpipe.container.layout cimport BATCH, MOST_BLOCKS, Batch, Near
 from smartpipe.container.scan cimport Scan
 from smartpipe.container.source cimport SLACK, Source, Task, is_too_large
 from smartpipe.container.tally cimport Tally
@@ -250,6 +250,15 @@ cdef class Format2(Layout):
         cdef sp_entry entry
         cdef Block block
         batch.blocks.clear()
+        if batch.next == batch.first + 1 and batch.end - batch.begin > BATCH:
+            batch.index.entry(batch.first, &entry)
+            if entry.codec == SP_NONE:
+                # Large plain values are read to where they are given out.
+                block = self.fetch(batch.first, batch.index.key(batch.first, &entry), None)
+                block.select = select
+                block.load_all()
+                batch.blocks.append(block)
+                return 0
         self.source.read_into(batch.begin, batch.end - batch.begin, stored.extend(batch.end - batch.begin), None)
         for number in range(batch.first, batch.next):
             batch.index.entry(number, &entry)

@@ -1,7 +1,6 @@
 """The files of a pipe as a writer fills them: whole blocks behind one another, and the index along with them."""
 
 import os
-import time
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromMemory
@@ -12,6 +11,7 @@ from smartpipe._codec cimport (
     SP_NONE, SP_ZLIB,
     Buffer, file_encode, record_encode, sp_entry, sp_entry1_offsets, sp_file, sp_lead_size, sp_record, sp_store32,
 )
+from smartpipe._platform cimport clock, date
 from smartpipe.container.frames cimport frame_bytes, frame_parts, header_bytes
 from smartpipe.container.source cimport MOST_DICTIONARY
 
@@ -288,7 +288,7 @@ cdef class Output2(Output):
         self.size = self.written = self.synced = self.tally.end
         self.waiting = Buffer()
         self.flushed_to = SP_FILE_HEADER
-        self.flush_time = time.monotonic_ns()
+        self.flush_time = clock()
 
     def files(self):
         # The index is a cache, which no block needs.
@@ -361,7 +361,7 @@ cdef class Output2(Output):
         entry.codec = record.codec
         self.index.add(&entry, <const uint8_t *>PyBytes_AS_STRING(key))
         if (self.index.count - self.flushed >= FRAME_ENTRIES
-                or <uint64_t>time.monotonic_ns() - self.flush_time >= FRAME_TIME):
+                or clock() - self.flush_time >= FRAME_TIME):
             self.write_frame(False, 0)
         return 0
 
@@ -408,7 +408,7 @@ cdef class Output2(Output):
                                             path=self.data_path, block=key)
         if self.timer is not None:
             self.tally.synced = max(self.tally.synced, <uint64_t>self.timer.synced)
-        record.stamp = max(<uint64_t>time.time_ns(), self.tally.stamp + 1)
+        record.stamp = max(date(), self.tally.stamp + 1)
         record.synced = self.tally.synced
         record.ordinal = <uint32_t>self.tally.ordinal
         record_encode(record, self.id, self.size, out)
@@ -443,7 +443,7 @@ cdef class Output2(Output):
         """List in the index file what it does not list yet. A failure is no loss: the data has it all."""
         cdef Buffer out
         self.hand_over()
-        self.flush_time = time.monotonic_ns()
+        self.flush_time = clock()
         if not self.appendable:
             return False
         try:

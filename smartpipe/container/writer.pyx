@@ -183,6 +183,9 @@ cdef class Writer:
         """
         cdef bytes block = as_bytes(key, "the block key")
         cdef Encoder encoder = None
+        if self.together:
+            self.write_together(block, pairs)
+            return
         self.claim(block)
         try:
             encoder = self.encoder()
@@ -191,6 +194,27 @@ cdef class Writer:
             self.release(block, encoder)
             raise placed(error, self.data_path, block)
         self.commit(encoder, block)
+
+    cdef int write_together(self, bytes block, pairs) except -1:
+        """Write a block that is neither compressed nor handed to the system yet: so little is left to do that reserving
+        its key would take as long."""
+        cdef Compressor compressor
+        cdef Encoder encoder
+        self.check_key(block)
+        compressor = self.compressors.take()
+        encoder = self.encoder()
+        try:
+            encoder.fill(pairs)
+            with self.lock:
+                self.check_free(block)
+                (<Output2>self.output).put_together(block, encoder, compressor)
+                self.output.acknowledge()
+        except BaseException as error:
+            raise placed(error, self.data_path, block)
+        finally:
+            self.encoders.append(encoder)
+            self.compressors.give(compressor)
+        return 0
 
     cdef int release(self, bytes block, Encoder encoder) except -1:
         """Give back the key of a block, and what it was put together in, which is used again."""
@@ -342,16 +366,24 @@ cdef class Writer:
         return 0
 
     cdef int claim(self, bytes block) except -1:
-        """Reserve a block key; DuplicateKeyError where the pipe has it, or a block under it is being put together."""
+        """Reserve a block key."""
+        self.check_key(block)
+        with self.lock:
+            self.check_free(block)
+            self.open_keys.add(block)
+        return 0
+
+    cdef int check_key(self, bytes block) except -1:
         if is_too_large(PyBytes_GET_SIZE(block), self.limit):
             raise errors.BlockTooLargeError(f"a key of {len(block)} bytes, with a max_block_size of {self.limit}",
                                             path=self.data_path, block=block)
-        self.check_owner()
-        with self.lock:
-            self.check_ready()
-            if block in self.open_keys or self.has(block):
-                raise errors.DuplicateKeyError("the pipe has this block already", path=self.data_path, block=block)
-            self.open_keys.add(block)
+        return self.check_owner()
+
+    cdef int check_free(self, bytes block) except -1:
+        """DuplicateKeyError where the pipe has a key, or a block under it is being put together."""
+        self.check_ready()
+        if (self.open_keys and block in self.open_keys) or self.has(block):
+            raise errors.DuplicateKeyError("the pipe has this block already", path=self.data_path, block=block)
         return 0
 
     cdef bint has(self, bytes block) except -1:
