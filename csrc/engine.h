@@ -39,4 +39,8 @@ typedef struct sp_engine {
     const void *library;
 } sp_engine;
 
+/* SP_OK where the engine compresses a little text at a level and `reader`, the same engine or another of the codec, makes
+ * that text of it again; else SP_CODEC. */
+int sp_engine_probe(const sp_engine *engine, int level, const sp_engine *reader);
+
 #endif

@@ -54,26 +54,11 @@ static int deflate_all(void *p, const uint8_t *in, size_t n, uint8_t *out, size_
 }
 
 int sp_isal_engine(const sp_isal *library, sp_engine *engine) {
-    static const uint8_t probe[] = "smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe "
-                                   "smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe";
-    uint8_t stored[2 * sizeof probe], again[sizeof probe];
-    size_t size = 0, used = 0, written = 0;
     memset(engine, 0, sizeof *engine);
     engine->deflate_open = deflate_open;
     engine->deflate_close = deflate_close;
     engine->deflate = deflate_all;
     engine->library = library;
 
-    int status = SP_CODEC;
-    void *deflater = deflate_open(library, 1), *inflater = library->judge->inflate_open(library->judge->library);
-    if (deflater != NULL && inflater != NULL &&
-        deflate_all(deflater, probe, sizeof probe, stored, sizeof stored, &size) == SP_OK && size < sizeof probe &&
-        library->judge->inflate(inflater, stored, size, &used, again, sizeof again, &written) == SP_OK &&
-        used == size && written == sizeof probe && memcmp(again, probe, sizeof probe) == 0)
-        status = SP_OK;
-    if (deflater != NULL)
-        deflate_close(deflater);
-    if (inflater != NULL)
-        library->judge->inflate_close(inflater);
-    return status;
+    return sp_engine_probe(engine, 1, library->judge);
 }

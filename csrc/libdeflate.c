@@ -64,10 +64,16 @@ static void inflate_close(void *p) {
     free(s);
 }
 
+static int inflate_alone(void *p, const uint8_t *in, size_t n, size_t *used, uint8_t *out, size_t room,
+                         size_t *written) {
+    inflater *s = p;
+    return s->library->zlib_decompress_ex(s->decompressor, in, n, out, room, used, written) == 0 ? SP_OK : SP_STREAM;
+}
+
 static int inflate_all(void *p, const uint8_t *in, size_t n, size_t *used, uint8_t *out, size_t room,
                        size_t *written) {
     inflater *s = p;
-    if (s->library->zlib_decompress_ex(s->decompressor, in, n, out, room, used, written) == 0)
+    if (inflate_alone(p, in, n, used, out, room, written) == SP_OK)
         return SP_OK;
     if (s->judging == NULL)
         s->judging = s->library->judge->inflate_open(s->library->judge->library);
@@ -77,10 +83,6 @@ static int inflate_all(void *p, const uint8_t *in, size_t n, size_t *used, uint8
 }
 
 int sp_libdeflate_engine(const sp_libdeflate *library, sp_engine *engine) {
-    static const uint8_t probe[] = "smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe "
-                                   "smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe";
-    uint8_t stored[2 * sizeof probe], again[sizeof probe];
-    size_t size = 0, used = 0, written = 0;
     memset(engine, 0, sizeof *engine);
     engine->deflate_open = deflate_open;
     engine->deflate_close = deflate_close;
@@ -90,19 +92,8 @@ int sp_libdeflate_engine(const sp_libdeflate *library, sp_engine *engine) {
     engine->inflate = inflate_all;
     engine->library = library;
 
-    void *compressor = library->alloc_compressor(1);
-    if (compressor != NULL) {
-        size = library->zlib_compress(compressor, probe, sizeof probe, stored, sizeof stored);
-        library->free_compressor(compressor);
-    }
-    void *decompressor = library->alloc_decompressor();
-    int status = SP_CODEC;
-    if (decompressor != NULL) {
-        if (size > 0 && size < sizeof probe &&
-            library->zlib_decompress_ex(decompressor, stored, size, again, sizeof again, &used, &written) == 0 &&
-            used == size && written == sizeof probe && memcmp(again, probe, sizeof probe) == 0)
-            status = SP_OK;
-        library->free_decompressor(decompressor);
-    }
-    return status;
+    /* The judge would inflate what this library can not. */
+    sp_engine alone = *engine;
+    alone.inflate = inflate_alone;
+    return sp_engine_probe(engine, 1, &alone);
 }

@@ -80,9 +80,6 @@ static int inflate_all(void *p, const uint8_t *in, size_t n, size_t *used, uint8
 }
 
 int sp_lz4_engine(const sp_lz4 *library, sp_engine *engine) {
-    static const uint8_t probe[] = "smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe "
-                                   "smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe";
-    uint8_t stored[2 * sizeof probe], again[sizeof probe];
     if (library->versionNumber() / 10000 != 1 || library->sizeofState() <= 0 || library->sizeofStateHC() <= 0)
         return SP_CODEC;
     memset(engine, 0, sizeof *engine);
@@ -94,17 +91,6 @@ int sp_lz4_engine(const sp_lz4 *library, sp_engine *engine) {
     engine->inflate = inflate_all;
     engine->library = library;
 
-    for (int level = -1; level <= 3; level += 4) {
-        size_t size = 0;
-        void *s = deflate_open(library, level);
-        if (s == NULL)
-            return SP_CODEC;
-        int status = deflate_all(s, probe, sizeof probe, stored, sizeof stored, &size);
-        deflate_close(s);
-        if (status != SP_OK || size >= sizeof probe ||
-            library->decompress_safe((const char *)stored, (char *)again, (int)size, sizeof again) != sizeof probe ||
-            memcmp(again, probe, sizeof probe) != 0)
-            return SP_CODEC;
-    }
-    return SP_OK;
+    int status = sp_engine_probe(engine, -1, engine);
+    return status == SP_OK ? sp_engine_probe(engine, 3, engine) : status;
 }

@@ -133,14 +133,5 @@ int sp_zng_engine(const sp_zng *zng, sp_engine *engine) {
     engine->deflate = deflate_all;
     engine->inflate = inflate_all;
     engine->library = zng;
-
-    void *probe = deflate_open(zng, 6);
-    if (probe == NULL)
-        return SP_CODEC;
-    deflate_close(probe);
-    probe = inflate_open(zng);
-    if (probe == NULL)
-        return SP_CODEC;
-    inflate_close(probe);
-    return SP_OK;
+    return sp_engine_probe(engine, 6, engine);
 }

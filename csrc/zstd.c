@@ -164,10 +164,6 @@ static int inflate_all(void *p, const uint8_t *in, size_t n, size_t *used, uint8
 }
 
 int sp_zstd_engine(const sp_zstd *library, sp_engine *engine) {
-    static const uint8_t probe[] = "smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe "
-                                   "smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe smartpipe";
-    uint8_t stored[2 * sizeof probe], again[sizeof probe];
-    size_t size = 0, used = 0, written = 0;
     if (library->versionNumber() / 10000 != 1)
         return SP_CODEC;
     memset(engine, 0, sizeof *engine);
@@ -183,16 +179,5 @@ int sp_zstd_engine(const sp_zstd *library, sp_engine *engine) {
     engine->inflate_with = inflate_with;
     engine->library = library;
 
-    int status = SP_CODEC;
-    void *deflater = deflate_open(library, 1), *inflater = inflate_open(library);
-    if (deflater != NULL && inflater != NULL &&
-        deflate_all(deflater, probe, sizeof probe, stored, sizeof stored, &size) == SP_OK && size < sizeof probe &&
-        inflate_all(inflater, stored, size, &used, again, sizeof again, &written) == SP_OK && used == size &&
-        written == sizeof probe && memcmp(again, probe, sizeof probe) == 0)
-        status = SP_OK;
-    if (deflater != NULL)
-        deflate_close(deflater);
-    if (inflater != NULL)
-        inflate_close(inflater);
-    return status;
+    return sp_engine_probe(engine, 1, engine);
 }

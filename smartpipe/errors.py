@@ -10,6 +10,8 @@ from __future__ import annotations
 import errno
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class SmartPipeError(Exception):
@@ -135,6 +137,18 @@ class StorageError(SmartPipeError, OSError):
         super().__init__(reason, path=path, block=block, offset=offset)
         self.errno = number
         self.filename = path
+
+
+@contextmanager
+def storage_errors(path: str) -> Iterator[None]:
+    """Let an OSError that is none of ours be a StorageError of the file that it names, or else of a path."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, SmartPipeError):
+            raise
+        reason = error.strerror or str(error)
+        raise StorageError(reason, path=error.filename or path, number=error.errno) from error
 
 
 class FunctionError(SmartPipeError):

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from smartpipe.cli.keys import parse
+from smartpipe.operations.train import MOST_BYTES
 
 
 def as_key(text: str) -> bytes:
@@ -35,12 +36,22 @@ pipe_argument = click.argument("pipe", type=PATH)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
 
+def read_dictionary(path: str) -> bytes:
+    """What `smartpipe train` wrote to a file."""
+    with open(path, "rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"{path}: more than {MOST_BYTES:,} bytes are no dictionary")
+    return content
+
+
 def new_pipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a pipe that is written; the command gets them as `options`, for the public functions."""
 
     @click.option("--format", "number", type=click.Choice(["1", "2"]), help="Format of the new pipe.")
     @click.option("--compress", type=click.Choice(["none", "zlib", "zstd", "lz4"]), help="Codec of the new pipe.")
     @click.option("--level", type=click.IntRange(1, 9), metavar="N", help="1 is fastest, 9 smallest.")
+    @click.option("--dictionary", metavar="FILE|none", help="Dictionary of the new pipe, for zstd.")
     @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads that compress.  [default: 1]")
     @click.option("--replace", is_flag=True, help="Replace a pipe that exists, when all is written.")
     @functools.wraps(command)
@@ -49,6 +60,7 @@ def new_pipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
         number: str | None,
         compress: str | None,
         level: int | None,
+        dictionary: str | None,
         threads: int | None,
         replace: bool,
         **others: Any,
@@ -60,6 +72,8 @@ def new_pipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
             options["compress"] = False if compress == "none" else compress
         if level is not None:
             options["level"] = level
+        if dictionary is not None:
+            options["dictionary"] = False if dictionary == "none" else read_dictionary(dictionary)
         if threads is not None:
             options["threads"] = threads
         return command(*arguments, options=options, **others)

@@ -26,6 +26,8 @@ def info(pipe: str, as_json: bool) -> None:
     _fact("pipe", found.path)
     _fact("format", str(found.format))
     _fact("codec", found.codec + (f", {found.engine}" if found.engine else ""))
+    if found.dictionary_bytes is not None:
+        _fact("dictionary", f"{found.dictionary_bytes:,} bytes")
     _fact("blocks", f"{found.blocks:,}")
     _fact("pairs", f"{found.pairs:,}")
     _fact("raw bytes", f"{found.raw_bytes:,}")

@@ -25,6 +25,7 @@ COMMANDS = {
     "diff": "smartpipe.cli.diff:diff",
     "convert": "smartpipe.cli.convert:convert",
     "concat": "smartpipe.cli.convert:concat",
+    "train": "smartpipe.cli.train:train",
     "map": "smartpipe.cli.map:map_",
     "crawl": "smartpipe.cli.crawl:crawl",
     "verify": "smartpipe.cli.verify:verify",

@@ -38,7 +38,7 @@ def open(
     durability: Literal["none", "close", "block"] | Grouped = "close",
     max_block_size: int = MAX_BLOCK_SIZE,
     verify: bool = False,
-    dictionary: bytes | None = None,
+    dictionary: bytes | Literal[False] | None = None,
     metadata: Mapping[bytes, bytes] | None = None,
 ) -> Writer: ...
 
@@ -54,7 +54,7 @@ def open(
     durability: str | Grouped = "close",
     max_block_size: int = MAX_BLOCK_SIZE,
     verify: bool = False,
-    dictionary: bytes | None = None,
+    dictionary: bytes | Literal[False] | None = None,
     metadata: Mapping[bytes, bytes] | None = None,
 ) -> Reader | Writer:
     """Open a pipe and return its `Reader` or `Writer`, which is a context manager.
@@ -67,7 +67,7 @@ def open(
     For writing: `format` is 2, or 1 for the original's; `compress` is False, True or "zlib", or "zstd" or "lz4", which
     format 1 does not have; None is 2 and False for a new pipe, and as the pipe is for "a". `level` is 1 (fastest) to 9
     (smallest). `dictionary`, for zstd, is what `smartpipe.train` made: blocks are compressed with it, and it is kept in
-    the pipe, which goes on with its own where none is given. `metadata` describes the pipe, a mapping of bytes to
+    the pipe; False is none, and None as the pipe is for "a". `metadata` describes the pipe, a mapping of bytes to
     bytes, which `Reader.metadata` gives back. With `threads` of 2 or more so many threads compress blocks while the
     next ones are taken in; they are written in the order in which they were given. A block counts as written when
     `flush`, `sync` or `close` returns, with durability "block" when `write` does. An error of one is raised by the next

@@ -569,6 +569,16 @@ cdef class Reader:
         self.check_open()
         return (<Format2>self.layout).metadata if self.format == 2 else {}
 
+    @property
+    def dictionary(self):
+        """The dictionary that a writer goes on with, for `smartpipe.open(…, dictionary=)`; None where there is none.
+
+        Of several it is the last one that is whole.
+        """
+        self.check_open()
+        dictionary = self.layout.source.last_dictionary()
+        return None if dictionary is None else dictionary.content
+
     def stats(self):
         """Return what the pipe holds and what was done with it, a dict of ints.
 

@@ -196,11 +196,14 @@ cdef class Source:
         return 0
 
     def last_dictionary(self):
-        """Return the dictionary with the highest number, None where there is none that is good."""
+        """Return the dictionary with the highest number of those that are good, None where there is none."""
         self.read_dictionaries()
-        if not self.good:
-            return None
-        return self.dictionary(max(self.good), None, self.good[max(self.good)])
+        for number in sorted(self.good, reverse=True):
+            try:
+                return self.dictionary(number, None, self.good[number])
+            except errors.CorruptError:
+                pass  # of zstd's own format, and not right
+        return None
 
     def dictionary_at(self, uint64_t offset):
         """Return the dictionary in the record at an offset; None where there is none that is good."""

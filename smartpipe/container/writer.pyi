@@ -33,7 +33,7 @@ class Writer:
         verify: bool = False,
         metadata: Mapping[_Key, Buffer] | None = None,
         threads: int = 1,
-        dictionary: Buffer | None = None,
+        dictionary: Buffer | Literal[False] | None = None,
     ) -> None: ...
     @property
     def path(self) -> str: ...

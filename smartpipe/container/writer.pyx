@@ -152,10 +152,13 @@ cdef class Writer:
         self.fresh = True
 
     def _take_dictionary(self, dictionary):
-        """Return what blocks are compressed with: the pipe's own dictionary, or another, which is written first."""
+        """Return what blocks are compressed with: the pipe's own dictionary, none, or another, which is written first.
+        """
         cdef Dictionary own = (<Output2>self.output).dictionary if self.output.format == 2 else None
         if dictionary is None:
             return own
+        if dictionary is False:
+            return None
         content = as_bytes(dictionary, "the dictionary")
         if self.output.codec != ZSTD:
             raise ValueError(f"a dictionary is for the codec zstd, and the pipe has {self.codec}")
@@ -165,13 +168,16 @@ cdef class Writer:
 
     def _write_metadata(self, pairs):
         cdef Encoder encoder = self.encoder()
+        cdef Compressor compressor = self.compressors.take()
         if not self.fresh:
             with Reader(self.data_path, max_block_size=self.limit) as reader:
                 pairs = {**reader.metadata, **pairs}
         encoder.fill(pairs)
-        encoder.encode(b"", self.compressors.take())
+        encoder.encode(b"", compressor)
         (<Output2>self.output).put_metadata(encoder)
         self.output.acknowledge()
+        self.compressors.give(compressor)
+        self.encoders.append(encoder)
 
     # Writing
 

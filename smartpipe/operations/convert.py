@@ -28,8 +28,9 @@ def convert(
 
     `mode` "x" refuses a `dst` that exists (PipeExistsError), "w" replaces it when all is written. `options` are
     those of `smartpipe.open` for `dst`; without `format` it is of format 2, without `compress` it has the
-    codec of `src`. The metadata of `src` is carried over, and `metadata` added to it. A `dst` that is `src` is a
-    ValueError. On any error nothing is published. Returns the numbers of "blocks" and "pairs".
+    codec of `src`. With the codec zstd it has the dictionary of `src` (`Reader.dictionary`) where `dictionary` gives no
+    other and is not False. The metadata of `src` is carried over, and `metadata` added to it. A `dst` that is `src` is
+    a ValueError. On any error nothing is published. Returns the numbers of "blocks" and "pairs".
 
     >>> import smartpipe
     >>> with smartpipe.open("old", "w", format=1) as pipe:
@@ -51,8 +52,9 @@ def concat(
 ) -> dict[str, int]:
     """Write the blocks of all `sources`, one pipe after another, to the pipe `dst`.
 
-    As `convert`; without `compress` the codec is that of the first source. Where sources have the same metadata key,
-    the last one counts. A block key that two sources have is a DuplicateKeyError.
+    As `convert`; without `compress` the codec is that of the first source, and the dictionary that of the first one
+    that has any. Where sources have the same metadata key, the last one counts. A block key that two sources have is a
+    DuplicateKeyError.
 
     >>> import smartpipe
     >>> for name in ("monday", "tuesday"):
@@ -79,6 +81,8 @@ def concat(
             blocks += len(reader)
             if options.get("compress") is None:
                 options["compress"] = codec_of(reader.codec, options.get("format"))
+            if options["compress"] == "zstd" and options.get("dictionary") is None:
+                options["dictionary"] = reader.dictionary
     if carried and options.get("format") == 1:
         warnings.warn(f"{os.fspath(dst)}: format 1 has no metadata, left out", smartpipe.PipeWarning, stacklevel=2)
         carried = {}

@@ -92,9 +92,10 @@ def map(
     `resume`: go on with `dst`, or begin it, in any mode. Blocks that it has are left out, failed ones too; for dropped
     ones the function is called again. PipeExistsError where there is a `dst` + ".new": it is not clear which is meant.
 
-    `options` are those of `smartpipe.open` for `dst`; max_block_size is that of reading too. `src` may be a Split.
-    `progress(done, total)` is called after each block. Errors: those of `smartpipe.open`; damage of `src`; ValueError
-    where `dst` is `src`. On each, what came before is in `dst`.
+    `options` are those of `smartpipe.open` for `dst`; max_block_size is that of reading too. A new `dst` with
+    compress="zstd" has the dictionary of `src` where `dictionary` gives no other and is not False. `src` may be a
+    Split. `progress(done, total)` is called after each block. Errors: those of `smartpipe.open`; damage of `src`;
+    ValueError where `dst` is `src`. On each, what came before is in `dst`.
 
     >>> import smartpipe
     >>> with smartpipe.open("pages", "w") as pipe:
@@ -128,6 +129,9 @@ def map(
         if select is not None and not isinstance(select, (bytes, str)):
             select = list(select)
         reader.items(select=select)  # raises what is wrong with select before anything is begun
+        goes_on = resume and bool(paths_of(dst).existing())
+        if options.get("compress") == "zstd" and options.get("dictionary") is None and not goes_on:
+            options["dictionary"] = reader.dictionary
         work = _Work(reader, select, function, on_error == "raise", limit, BATCH_BYTES if jobs > 1 else 0)
         # Processes start before the destination is opened: they must not inherit its lock.
         workers: Workers[Sequence[int], _Batch] | InProcess[Sequence[int], _Batch]

@@ -64,6 +64,8 @@ class Info:
     pair_keys: list[PairKey]
     """The most bytes first."""
     metadata: dict[bytes, bytes]
+    dictionary_bytes: int | None
+    """Of the dictionary that a writer goes on with; None where there is none."""
 
     @property
     def ratio(self) -> float | None:
@@ -118,6 +120,7 @@ def info(pipe: str | os.PathLike[str], *, progress: Progress | None = None, **op
         largest.sort(reverse=True)
         stats = reader.stats()
         engine = smartpipe.engines().get(reader.codec)
+        dictionary = reader.dictionary
         return Info(
             path=reader.path,
             format=reader.format,
@@ -139,6 +142,7 @@ def info(pipe: str | os.PathLike[str], *, progress: Progress | None = None, **op
                 key=lambda name: (-name.value_bytes, -name.pairs, name.key or b""),
             ),
             metadata=dict(reader.metadata),
+            dictionary_bytes=None if dictionary is None else len(dictionary),
         )
 
 

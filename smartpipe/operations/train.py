@@ -13,7 +13,8 @@ from smartpipe._codec import require
 from smartpipe.container.headers import ZSTD
 
 LARGE = 4096
-MOST = 1 << 20
+LEAST_BYTES = 256
+MOST_BYTES = 1 << 20  # of a dictionary
 ENOUGH = 100  # times the size of the dictionary: more samples make it no better
 LONGEST = 128 << 10  # of a sample: zstd looks at no more
 
@@ -37,8 +38,8 @@ def train(
     >>> with smartpipe.open("smaller", "w", compress="zstd", dictionary=dictionary) as pipe:
     ...     pipe.write(b"1", {b"result": b'{"title": "page 1", "words": 7}'})
     """
-    if not 256 <= size <= MOST:
-        raise ValueError(f"size is {size}, not from 256 to {MOST}")
+    if not LEAST_BYTES <= size <= MOST_BYTES:
+        raise ValueError(f"size is {size}, not from {LEAST_BYTES} to {MOST_BYTES}")
     require(ZSTD)
     wanted = None if select is None else set(select)
     samples: list[bytes] = []

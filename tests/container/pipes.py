@@ -21,13 +21,14 @@ FILE_ID = 0x0123456789ABCDEF
 
 
 class Kind(NamedTuple):
-    """A format and whether blocks are compressed."""
+    """A format, and whether blocks are compressed, or with what."""
 
     format: int
-    compress: bool
+    compress: bool | str
 
     def __str__(self) -> str:
-        return f"format{self.format}-{'zlib' if self.compress else 'none'}"
+        codec = self.compress if isinstance(self.compress, str) else "zlib" if self.compress else "none"
+        return f"format{self.format}-{codec}"
 
     @property
     def options(self) -> dict[str, Any]:

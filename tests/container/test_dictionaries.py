@@ -152,6 +152,61 @@ def test_a_pipe_goes_on_with_its_own(dictionary: bytes, prefix: str) -> None:
     assert format2.read(Path(prefix + ".datz").read_bytes(), index(prefix).read_bytes()).blocks == RECORDS[:13]
 
 
+def test_a_pipe_goes_on_without_one(dictionary: bytes, prefix: str) -> None:
+    write(prefix, RECORDS[:2], dictionary)
+    with smartpipe.open(prefix, "a", dictionary=False) as pipe:
+        pipe.write(*RECORDS[2])
+    write(prefix, RECORDS[3:4], None, "a")
+    assert [record.dictionary for record in records(prefix) if record.kind == format2.BLOCK] == [1, 1, 0, 1]
+    assert read(prefix) == RECORDS[:4]
+    for compress in (False, "zlib", "zstd"):
+        with smartpipe.open(prefix + "-new", "w", compress=compress, dictionary=False) as pipe:  # type: ignore[call-overload]
+            pipe.write(*RECORDS[0])
+        assert read(prefix + "-new") == RECORDS[:1]
+
+
+def test_a_reader_tells_what_a_writer_goes_on_with(dictionary: bytes, prefix: str) -> None:
+    write(prefix, RECORDS[:2], None)
+    with smartpipe.open(prefix) as reader:
+        assert reader.dictionary is None
+        write(prefix, RECORDS[2:3], dictionary, "a")
+        reader.refresh()
+        assert reader.dictionary == dictionary
+        write(prefix, RECORDS[3:4], b"another " + dictionary, "a")
+        reader.refresh()
+        assert reader.dictionary == b"another " + dictionary
+    damage(prefix, 2)
+    with smartpipe.open(prefix) as reader:
+        assert reader.dictionary == b"another " + dictionary
+    damage(prefix, 3)
+    with smartpipe.open(prefix) as reader:
+        assert reader.dictionary == dictionary
+    with pytest.raises(smartpipe.ClosedError):
+        reader.dictionary  # noqa: B018
+    for number, options in enumerate(({}, {"compress": True}, {"format": 1})):
+        path = f"{prefix}-{number}"
+        smartpipe.open(path, "w", **options).close()  # type: ignore[call-overload]
+        with smartpipe.open(path) as reader:
+            assert reader.dictionary is None
+
+
+def test_one_that_zstd_refuses_is_passed_over(prefix: str) -> None:
+    writer = format2_writer.Writer(FILE_ID, codec=format2.ZSTD, large=4096, deflate=zstd.compress)
+    for number, content in ((1, b"any bytes"), (2, b"\x37\xa4\x30\xec and nothing of what has to follow")):
+        for _ in range(2):
+            writer.write(b"", [(b"", content)], format2.DICTIONARY, number)
+    writer.write(b"a", [(b"k", b"v")])
+    writer.sync()
+    writer.frame(closed=True)
+    writer.save(prefix)
+    with smartpipe.open(prefix) as reader:
+        assert reader.dictionary == b"any bytes"
+    with smartpipe.open(prefix, "a") as pipe:
+        pipe.write(b"b", [(b"k", b"any bytes " * 9)])
+    assert [record.dictionary for record in records(prefix)] == [1, 1, 2, 2, 0, 1]
+    assert read(prefix) == [(b"a", [(b"k", b"v")]), (b"b", [(b"k", b"any bytes " * 9)])]
+
+
 def test_a_reader_meets_one_while_it_is_written(dictionary: bytes, prefix: str) -> None:
     write(prefix, RECORDS[:2], None)
     with smartpipe.open(prefix) as reader, smartpipe.open(prefix, "a", dictionary=dictionary) as pipe:
@@ -321,6 +376,8 @@ def test_what_is_no_dictionary_or_no_place_for_one(dictionary: bytes, prefix: st
             smartpipe.open(prefix, "w", dictionary=dictionary, **options)  # type: ignore[call-overload]
     with pytest.raises(TypeError):
         smartpipe.open(prefix, "w", compress="zstd", dictionary="text")  # type: ignore[call-overload]
+    with pytest.raises(TypeError):
+        smartpipe.open(prefix, "w", compress="zstd", dictionary=True)  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="for writing"):
         smartpipe.open(prefix, dictionary=dictionary)  # type: ignore[call-overload]
     assert not list(Path(prefix).parent.glob("pipe*"))

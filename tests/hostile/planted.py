@@ -11,7 +11,7 @@ from pathlib import Path
 
 from container.pipes import SMALL, Blocks, Kind, Pairs, planter
 from reference import format1, format2
-from reference.expected import GOLDEN
+from reference.expected import FOLDERS, GOLDEN
 
 import smartpipe
 
@@ -46,6 +46,14 @@ class Pipe:
     entries: list[format1.Entry] = field(default_factory=list)
     described: dict[int, Pairs] = field(default_factory=dict)
     """The pairs of metadata records, by their offset."""
+
+    def copies(self, record: format2.Record) -> list[format2.Record]:
+        """The dictionary records of which one must be whole for a record to be read; none where it needs none."""
+        if record.kind == format2.DICTIONARY or record.dictionary == 0:
+            return []
+        return [
+            copy for copy in self.records if copy.kind == format2.DICTIONARY and copy.dictionary == record.dictionary
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.kind})"
@@ -91,23 +99,27 @@ def load(name: str, kind: Kind, data: bytes, index: bytes | None) -> Pipe:
     return pipe
 
 
-def golden(name: str, kind: Kind) -> Pipe:
-    folder = GOLDEN / f"format{kind.format}" / kind.extension[1:]
-    index = folder / f"{name}.idx"
-    return load(name, kind, kind.data(folder / name).read_bytes(), index.read_bytes() if index.exists() else None)
+def golden(place: Path, kind: Kind) -> Pipe:
+    """A golden pipe, by its prefix."""
+    index = Path(f"{place}.idx")
+    name = place.name if place.parent.name in ("dat", "datz") else f"{place.name} in {place.parent.name}"
+    return load(name, kind, kind.data(place).read_bytes(), index.read_bytes() if index.exists() else None)
 
 
-def golden_names(kind: Kind) -> list[tuple[int, str]]:
-    """Size of data and index, and name, of each golden pipe of a kind, the small ones first."""
-    folder = GOLDEN / f"format{kind.format}" / kind.extension[1:]
+def golden_places(folder: Path, kind: Kind) -> list[tuple[int, Path]]:
+    """Size of data and index, and prefix, of each golden pipe of a folder, the small ones first."""
     found = []
     for path in folder.glob("*" + kind.extension):
         index = path.with_suffix(".idx")
-        found.append((path.stat().st_size + (index.stat().st_size if index.exists() else 0), path.stem))
+        found.append((path.stat().st_size + (index.stat().st_size if index.exists() else 0), path.with_suffix("")))
     return sorted(found)
 
 
 KINDS = [Kind(2, False), Kind(2, True), Kind(1, False), Kind(1, True)]
+CODEC_FOLDERS = [
+    (GOLDEN / "format2" / folder.name, Kind(2, folder.codec)) for folder in FOLDERS if folder.codec in ("zstd", "lz4")
+]
+GOLDEN_FOLDERS = [*((GOLDEN / f"format{kind.format}" / kind.extension[1:], kind) for kind in KINDS), *CODEC_FOLDERS]
 MORE: Blocks = [
     (b"key %d" % number, [(b"n", b"%d" % number), (b"text", b"some words " * number)]) for number in range(6)
 ]
@@ -118,9 +130,10 @@ EMPTY_ENDS: Blocks = [(b"", []), (b"a", [(b"k", b"v" * 50)]), (b"b", []), (b"c",
 def small() -> tuple[Pipe, ...]:
     """The pipes that the tests break at every byte."""
     pipes = []
-    for kind in KINDS:
-        pipes += [golden(name, kind) for size, name in golden_names(kind) if size <= LITTLE]
-        pipes += _of_format1(kind) if kind.format == 1 else _of_format2(kind)
+    for folder, kind in GOLDEN_FOLDERS:
+        pipes += [golden(place, kind) for size, place in golden_places(folder, kind) if size <= LITTLE]
+        if kind in KINDS:
+            pipes += _of_format1(kind) if kind.format == 1 else _of_format2(kind)
     return tuple(pipes)
 
 
@@ -128,7 +141,8 @@ def small() -> tuple[Pipe, ...]:
 def larger() -> tuple[Pipe, ...]:
     """Golden pipes with large values, unfinished ones among them: of several sectors of a real disk."""
     names = ("appended", "killed", "metadata", "torn", "many-small-blocks")
-    return tuple(golden(name, kind) for kind in KINDS[:2] for name in names)
+    places = [(folder / name, kind) for folder, kind in (*GOLDEN_FOLDERS[:2], *CODEC_FOLDERS) for name in names]
+    return tuple(golden(place, kind) for place, kind in places if kind.data(place).exists())
 
 
 def _of_format1(kind: Kind) -> list[Pipe]:

@@ -201,13 +201,13 @@ def check_format2(pipe: Pipe, data: list[int], index: list[int], indexed: bool, 
 def hit_blocks(pipe: Pipe, data: list[int]) -> set[int]:
     """The blocks whose records have one of these bytes."""
     records = [record for record in pipe.records if record.kind == format2.BLOCK]
-    return {number for number, record in enumerate(records[: len(pipe.blocks)]) if _is_hit(record, data)}
+    return {number for number, record in enumerate(records[: len(pipe.blocks)]) if _is_lost(pipe, record, data)}
 
 
 def check_metadata(pipe: Pipe, data: list[int], indexed: bool, seen: Seen, told: bool) -> None:
     """The last metadata record counts. Where that one is hit: an error, or, without an index, the one before it."""
     described = [record for record in pipe.records if record.offset in pipe.described]
-    hit = [_is_hit(record, data) for record in described]
+    hit = [_is_lost(pipe, record, data) for record in described]
     expected: list[Any] = [{}, *(dict(pipe.described[record.offset]) for record in described)]
     if not any(hit):
         if seen.metadata != expected[-1]:
@@ -248,6 +248,12 @@ def check_append(pipe: Pipe, place: Place, prefix: Path, data: list[int], index:
     kept = min(max([0, *synced]), len(damaged))
     if path.read_bytes()[:kept] != damaged[:kept]:
         raise Lost(f"{pipe}: damage at {data} and {index}, and an append cut or changed what had reached the disk")
+
+
+def _is_lost(pipe: Pipe, record: format2.Record, data: list[int]) -> bool:
+    """Whether a record has one of these bytes, or every copy of the dictionary that it needs."""
+    copies = pipe.copies(record)
+    return _is_hit(record, data) or (bool(copies) and all(_is_hit(copy, data) for copy in copies))
 
 
 def _is_hit(record: format2.Record, data: list[int]) -> bool:

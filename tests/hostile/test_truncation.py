@@ -23,7 +23,7 @@ from torture.harness import Lost, Wrong
 import smartpipe
 
 from .look import Seen, look
-from .planted import KINDS, LITTLE, NEW, Pipe, golden, golden_names, small
+from .planted import GOLDEN_FOLDERS, LITTLE, NEW, Pipe, golden, golden_places, small
 
 NAME = "truncation of data and index at every byte"
 UNIT = "cuts"
@@ -37,14 +37,19 @@ INDEX_HEADER = 64
 class Place(NamedTuple):
     """The cases of one pipe. Its files are read when they are needed."""
 
-    name: str
+    place: Path
     kind: Kind
     cuts: int
 
 
 def _places() -> tuple[list[Place], list[Place]]:
-    little = [Place(pipe.name, pipe.kind, len(pipe.data) + len(pipe.index or b"")) for pipe in small()]
-    large = [Place(name, kind, size) for kind in KINDS for size, name in golden_names(kind) if size > LITTLE]
+    little = [Place(Path(pipe.name), pipe.kind, len(pipe.data) + len(pipe.index or b"")) for pipe in small()]
+    large = [
+        Place(place, kind, size)
+        for folder, kind in GOLDEN_FOLDERS
+        for size, place in golden_places(folder, kind)
+        if size > LITTLE
+    ]
     return little, large
 
 
@@ -59,7 +64,7 @@ def pipe_of(number: int) -> Pipe:
     if number < len(SMALL_PLACES):
         return small()[number]
     place = LARGE_PLACES[number - len(SMALL_PLACES)]
-    return golden(place.name, place.kind)
+    return golden(place.place, place.kind)
 
 
 def case(number: int, random: Random, folder: Path) -> None:

@@ -12,11 +12,12 @@ import smartpipe
 
 from . import Blocks, format1, format2
 from . import read as read_files
-from .expected import GOLDEN, describe, load
+from .expected import FOLDERS, GOLDEN, Folder, describe, load
 
 FORMAT1 = load(GOLDEN / "format1")
 FORMAT2 = load(GOLDEN / "format2")
 UNLISTED = {"no-index", "killed", "torn"}
+CODECS = {format2.NONE: "none", format2.ZLIB: "zlib", format2.ZSTD: "zstd", format2.LZ4: "lz4"}
 
 
 @pytest.fixture(autouse=True)
@@ -83,26 +84,29 @@ def inflate(data: bytes, entries: list[format1.Entry]) -> list[bytes]:
     return [format1.inflate(data[entry.offset : end]) for entry, end in zip(entries, ends, strict=False)]
 
 
-@pytest.mark.parametrize("suffix", ["dat", "datz"])
-@pytest.mark.parametrize("name", FORMAT2)
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [(folder, name) for folder in FOLDERS for name in FORMAT2 if folder.has(name)],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
 class TestFormat2:
-    def test_smartpipe_reads(self, name: str, suffix: str) -> None:
-        prefix = GOLDEN / "format2" / suffix / name
+    def test_smartpipe_reads(self, folder: Folder, name: str) -> None:
+        prefix = GOLDEN / "format2" / folder.name / name
         assert describe(read_smartpipe(prefix)) == FORMAT2[name]["blocks"]
         with smartpipe.open(prefix) as pipe:
-            assert (pipe.format, pipe.codec) == (2, "zlib" if suffix == "datz" else "none")
+            assert (pipe.format, pipe.codec) == (2, folder.codec)
             assert describe([(b"", pipe.metadata.items())])[0]["pairs"] == FORMAT2[name]["metadata"]
 
     @pytest.mark.parametrize("use_index", [True, False])
-    def test_plain_reader_reads(self, name: str, suffix: str, use_index: bool) -> None:
-        contents = read_files(GOLDEN / "format2" / suffix / name, use_index=use_index)
-        assert (contents.format, contents.compressed) == (2, suffix == "datz")
+    def test_plain_reader_reads(self, folder: Folder, name: str, use_index: bool) -> None:
+        contents = read_files(GOLDEN / "format2" / folder.name / name, use_index=use_index)
+        assert (contents.format, contents.compressed) == (2, folder.suffix == "datz")
         assert describe(contents.blocks) == FORMAT2[name]["blocks"]
         assert describe([(b"", contents.metadata)])[0]["pairs"] == FORMAT2[name]["metadata"]
 
-    def test_is_what_its_name_says(self, name: str, suffix: str) -> None:
-        prefix = GOLDEN / "format2" / suffix / name
-        data = Path(f"{prefix}.{suffix}").read_bytes()
+    def test_is_what_its_name_says(self, folder: Folder, name: str) -> None:
+        prefix = GOLDEN / "format2" / folder.name / name
+        data = Path(f"{prefix}.{folder.suffix}").read_bytes()
         index_path = Path(f"{prefix}.idx")
         index = index_path.read_bytes() if index_path.exists() else None
         assert (index is None) == (name == "no-index")
@@ -112,9 +116,29 @@ class TestFormat2:
         if name == "appended":
             assert pipe.index
             assert len(pipe.index.frames) > 1
+        header = format2.read_file_header(data)
+        records = format2.scan(data, header.file_id).records
+        assert CODECS[header.codec] == folder.codec
+        blocks = [record for record in records if record.kind == format2.BLOCK]
+        assert {record.codec for record in blocks} <= {header.codec}
+        copies = [record.dictionary for record in records if record.kind == format2.DICTIONARY]
+        if folder.name != "zstd-dictionary":
+            assert not copies and not any(record.dictionary for record in blocks)
+        elif name == "items":
+            assert copies == [1, 1, 2, 2]
+            assert [record.dictionary for record in blocks] == [1] * (len(blocks) // 2) + [2] * (len(blocks) // 2)
+            assert all(record.head_stored < record.head_raw for record in blocks)
+        else:
+            assert copies == [1, 1]
+            assert {record.dictionary for record in blocks} <= {1}
 
 
 def test_no_golden_file_is_left_out() -> None:
-    for folder, names in (("format1", set(FORMAT1)), ("format2", set(FORMAT2))):
-        for suffix in ("dat", "datz"):
-            assert {path.stem for path in (GOLDEN / folder / suffix).glob(f"*.{suffix}")} == names
+    for suffix in ("dat", "datz"):
+        assert {path.stem for path in (GOLDEN / "format1" / suffix).glob(f"*.{suffix}")} == set(FORMAT1)
+    assert {path.name for path in (GOLDEN / "format2").iterdir() if path.is_dir()} == {
+        folder.name for folder in FOLDERS
+    }
+    for folder in FOLDERS:
+        found = {path.stem for path in (GOLDEN / "format2" / folder.name).glob(f"*.{folder.suffix}")}
+        assert found == {name for name in FORMAT2 if folder.has(name)}

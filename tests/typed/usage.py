@@ -23,11 +23,13 @@ def opening(split: smartpipe.Split) -> None:
     assert_type(smartpipe.open(Path("crawl"), "w", compress="zlib", level=9, format=1), smartpipe.Writer)
     assert_type(smartpipe.open("crawl", "x", compress=True, metadata={b"by": b"me"}), smartpipe.Writer)
     assert_type(smartpipe.open("crawl", "a"), smartpipe.Writer)
+    assert_type(smartpipe.open("crawl", "a", compress="zstd", dictionary=False), smartpipe.Writer)
     smartpipe.open("crawl", "r+")  # type: ignore[call-overload]
     smartpipe.open("crawl", compress=True)  # type: ignore[call-overload]
     smartpipe.open("crawl", "w", compress="lzma")  # type: ignore[call-overload]
     smartpipe.open("crawl", "w", format=3)  # type: ignore[call-overload]
     smartpipe.open("crawl", "w", metadata={"by": "me"})  # type: ignore[call-overload]
+    smartpipe.open("crawl", "w", dictionary=True)  # type: ignore[call-overload]
     smartpipe.open(split, "w")  # type: ignore[call-overload]
 
 
@@ -47,13 +49,14 @@ def reading(reader: smartpipe.Reader) -> None:
     assert_type([entry.raw for entry in reader.entries()], list[int | None])
     assert_type(reader.splits(2), list[smartpipe.Split])
     assert_type(reader.metadata, dict[bytes, bytes])
+    assert_type(reader.dictionary, bytes | None)
     assert_type(reader.stats(), dict[str, int])
     batches = reader.columns(batch=1 << 20, select=[b"raw"], start=3, on_error="skip", threads=2)
     assert_type(next(batches), smartpipe.Columns)
     assert_type(next(batches)[0], tuple[bytes, bytes, bytes])
     assert_type(batches.position, smartpipe.Position)
     reader.to_arrow(select=[b"raw"], threads=2)
-    smartpipe.open("copy", "w", format=reader.format)
+    smartpipe.open("copy", "w", format=reader.format, dictionary=reader.dictionary)
     assert "https://a" in reader  # type: ignore[operator]
     reader["https://a"]  # type: ignore[index]
     reader.items(select=b"raw")  # type: ignore[arg-type]

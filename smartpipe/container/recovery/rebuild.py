@@ -54,7 +54,7 @@ def rebuild_index(path: str | os.PathLike[str]) -> RebuildReport:
     """
     shown = paths_of(path)
     paths = shown.absolute()
-    try:
+    with errors.storage_errors(paths.index):
         refuse_folder(paths)
         finish_replacement(paths)
         found = data_file(paths)
@@ -65,12 +65,6 @@ def rebuild_index(path: str | os.PathLike[str]) -> RebuildReport:
             return _rebuild(paths, shown, found, file)
         finally:
             file.close()
-    except OSError as error:
-        if isinstance(error, errors.SmartPipeError):
-            raise
-        raise errors.StorageError(
-            error.strerror or str(error), path=error.filename or paths.index, number=error.errno
-        ) from error
 
 
 def _rebuild(paths: Paths, shown: Paths, path: str, file: Descriptor) -> RebuildReport:

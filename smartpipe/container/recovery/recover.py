@@ -58,7 +58,8 @@ def recover(
 
     A block is brought over whole or not at all. It also reads what `smartpipe.open` refuses: files that were cut, and
     those whose header or index is destroyed. Of a key that occurs twice the last block that is whole counts. The
-    metadata of `src` is carried over, and `metadata` added to it. A pipe of format 1 needs its index, which has the
+    metadata of `src` is carried over, and `metadata` added to it; so is its last dictionary that is whole, where the
+    codec is zstd and `dictionary` gives no other and is not False. A pipe of format 1 needs its index, which has the
     keys.
 
     `mode` "x" refuses a `dst` that exists (PipeExistsError), "w" replaces it. `options` are those of
@@ -81,19 +82,13 @@ def recover(
         raise ValueError(f"mode is 'x' (dst must not exist) or 'w' (dst is replaced), not {mode!r}")
     limit = check_limit(options.get("max_block_size", MAX_BLOCK_SIZE))
     source, target = paths_of(src), paths_of(dst).absolute()
-    try:
+    with errors.storage_errors(target.prefix):
         subject = identify(source, limit)
         try:
             _refuse_same(subject.source.path, source.index, target, dst)
             return _recover(subject, source, paths_of(dst), mode, dict(metadata or {}), progress, options)
         finally:
             subject.source.close()
-    except OSError as error:
-        if isinstance(error, errors.SmartPipeError):
-            raise
-        raise errors.StorageError(
-            error.strerror or str(error), path=error.filename or target.prefix, number=error.errno
-        ) from error
 
 
 def _recover(
@@ -112,8 +107,12 @@ def _recover(
         warnings.warn(f"{target.prefix}: format 1 has no metadata, left out", errors.PipeWarning, stacklevel=4)
         carried = {}
     if wanted_codec(target, options.get("compress")) is None:
-        codec = CODECS.get(subject.codec, "zlib") if subject.codec > 0 or target.data is None else "zlib"
+        codec = CODECS.get(salvage.codec, "zlib") if salvage.codec > 0 or target.data is None else "zlib"
         options["compress"] = codec_of(codec, options.get("format"))
+    if options.get("compress") == "zstd" and options.get("dictionary") is None:
+        # The salvage has met all of them.
+        last = subject.source.last_dictionary()
+        options["dictionary"] = None if last is None else last.content
     if mode == "w":
         finish_replacement(target)
     else:

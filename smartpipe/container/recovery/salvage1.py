@@ -17,6 +17,7 @@ class Salvage1:
     def __init__(self, subject: Subject, index_path: str, progress: Callable[[int, int], object] | None) -> None:
         self.inspection = Inspection1(subject, index_path)
         self.progress = progress
+        self.codec = subject.codec
         self.metadata: dict[bytes, bytes] = {}
         self.lost: list[Damage] = []
         self.torn: list[Damage] = []

@@ -23,6 +23,8 @@ class Salvage2:
         self.inspection = Inspection(subject, index_path)
         self.path = subject.source.path
         self.progress = progress
+        self.codec = subject.codec
+        self.is_header_bad = subject.complaint is not None
         self.metadata: dict[bytes, bytes] = {}
         self.lost: list[Damage] = []
         self.torn: list[Damage] = []
@@ -36,7 +38,10 @@ class Salvage2:
         self._look_ahead()
 
     def _look_ahead(self) -> None:
-        """Read the metadata, and find where the block lies that counts, of each key that occurs more than once."""
+        """Read the metadata, and find where the block lies that counts, of each key that occurs more than once.
+
+        Without the header of the file its last block tells the codec.
+        """
         keys = Keys()
         places: dict[bytes, list[int]] = {}
         for visit in self.inspection.walk():
@@ -46,6 +51,8 @@ class Salvage2:
                 if isinstance(block, Block):
                     self.metadata = dict(block)
             elif isinstance(item, Record) and item.is_block:
+                if self.is_header_bad:
+                    self.codec = item.codec
                 key = item.key if item.key is not None else self.inspection.repaired_key(visit)
                 before = None if key is None else keys.meet(key, item.offset)
                 if key is not None and before is not None:

@@ -74,6 +74,10 @@ cdef class Record:
         return self.c.kind
 
     @property
+    def codec(self):
+        return self.c.codec
+
+    @property
     def is_block(self):
         return self.c.kind == SP_BLOCK
 

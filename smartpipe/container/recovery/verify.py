@@ -72,13 +72,8 @@ def verify(
     paths = paths_of(path)
     limit = check_limit(max_block_size)
     for attempt in range(ATTEMPTS):
-        try:
+        with errors.storage_errors(paths.prefix):
             subject = identify(paths, limit)
-        except OSError as error:
-            if isinstance(error, errors.SmartPipeError):
-                raise
-            name = error.filename or paths.prefix
-            raise errors.StorageError(error.strerror or str(error), path=name, number=error.errno) from error
         try:
             size = subject.source.size()
             report = _report(subject, paths, progress)
