@@ -15,7 +15,7 @@ from smartpipe._codec cimport order_at, sp_entry
 from smartpipe import errors
 
 # A batch of a thread: large enough that handing it over costs nothing beside it.
-cdef uint64_t MOST = 1 << 20
+cdef uint64_t MOST = 1 << 19
 # Batches of each thread: what lies ready longer is no longer in the processor's caches when it is looked at.
 cdef Py_ssize_t DEEP = 3
 # Blocks of a batch in random order, each of which is read alone.
