@@ -169,6 +169,7 @@ cdef class Format2(Layout):
         cdef Block block
         cdef sp_record header
         cdef uint64_t raw = 0
+        cdef bint same
         cdef int status = record_decode(record, present, self.source.id, offset, &header)
         if status == SP_OK and sp_lead_size(&header) > present:
             status = SP_SIZES
@@ -182,12 +183,15 @@ cdef class Format2(Layout):
             status = SP_LISTED
         if status != SP_OK:
             raise self.source.failure(status, "the header of the record", key, offset)
+        # Before anything lets another thread add to the index, where `listed` may lie.
+        same = entry == NULL or header.key_length == 0 or (
+            memcmp(record + sp_key_position(&header), listed, header.key_length) == 0)
         block = Block.__new__(Block)
         block.key = key
         block.open_record(self.source, offset, &header, record, present, memory, &raw)
         if entry == NULL:
             return block
-        if header.key_length > 0 and memcmp(record + sp_key_position(&header), listed, header.key_length) != 0:
+        if not same:
             raise self.source.failure(SP_KEY, "the record", block.key, offset)
         if raw != entry.raw or header.codec != entry.codec:
             raise self.source.failure(SP_LISTED, "the record", block.key, offset)

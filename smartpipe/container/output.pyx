@@ -56,13 +56,20 @@ cdef class Output:
         try:
             if self.timer is not None:
                 self.timer.stop()
-            if self.allocated >= self.written + BLOCK and self.failed is None:
-                disk.truncate(self.data, self.written)
-        except OSError:
-            pass  # room that nobody has asked for stays allocated
+            self.give_room_back()
         finally:
             self.index_file.close()
             self.data.close()
+
+    cdef int give_room_back(self) except -1:
+        """Behind the last block the file has no room on the disk any more."""
+        if self.allocated >= self.written + BLOCK and self.failed is None:
+            try:
+                disk.truncate(self.data, self.written)
+            except OSError:
+                pass  # room that nobody has asked for stays allocated
+            self.allocated = 0
+        return 0
 
     cdef int make_room(self, uint64_t n) except -1:
         """Before n bytes are written to the data file. Where the system has no room ahead to give, writing tells."""
@@ -484,6 +491,7 @@ cdef class Output2(Output):
             self.sync_blocks()
         else:
             self.hand_over()
+        self.give_room_back()  # the index may need it
         flags = SP_FRAME_CLOSED if self.syncs else SP_FRAME_ENDED
         try:
             if self.loose <= MOST_LOOSE and self.frames < MOST_FRAMES and self.write_frame(True, flags):

@@ -54,17 +54,24 @@ cdef class Readahead:
         if self.threads == 1:
             batch = self._load(self.batches.popleft()[0])
         elif self.ordered:
-            batch, future = self.batches.popleft()
+            batch, future = self.batches[0]
             if future is not None:
-                future.result()
+                future.result()  # if that is interrupted, it is still the next one
+            self.batches.popleft()
         else:
             batch = self.done.get()
-            for i, (other, _) in enumerate(self.batches):
-                if other is batch:
-                    del self.batches[i]
-                    break
+            while not self.is_planned(batch):
+                batch = self.done.get()
         self.given = batch
         return batch
+
+    cdef bint is_planned(self, Batch batch) except -1:
+        """Take a batch out of those that are planned; False where its blocks were planned anew."""
+        for i, (other, _) in enumerate(self.batches):
+            if other is batch:
+                del self.batches[i]
+                return True
+        return False
 
     cdef int submit(self, uint64_t stop) except -1:
         """Plan batches, and let threads read them, as far as the memory allows; a large one is read alone."""
@@ -77,8 +84,19 @@ cdef class Readahead:
                 self.refused = batch
                 return 0
             self.refused = None
+            try:
+                future = self._submitted(batch)
+            except BaseException as error:
+                # A thread may have it nevertheless, so that its blocks are planned anew.
+                self.planned = batch.first
+                if not isinstance(error, (RuntimeError, ImportError)):
+                    raise
+                # The interpreter ends, or the system gives no more threads.
+                batch = self.plan(stop)
+                self._load(batch)
+                future = None
             self.used += cost(batch)
-            self.batches.append((batch, self._submitted(batch)))
+            self.batches.append((batch, future))
         return 0
 
     cdef Batch plan(self, uint64_t stop):

@@ -104,8 +104,11 @@ cdef class Writer:
             if pairs:
                 self._write_metadata(pairs)
             if threads > 1:
-                self.background = Background(self.output, threading.Condition(self.lock), threads, verify,
-                                             self.open_keys, self.encoders, self.compressors)
+                try:
+                    self.background = Background(self.output, threading.Condition(self.lock), threads, verify,
+                                                 self.open_keys, self.encoders, self.compressors)
+                except (RuntimeError, ImportError):
+                    pass  # the interpreter ends, and gives no threads
         except BaseException as error:
             self._release()
             if self.fresh:
@@ -226,6 +229,7 @@ cdef class Writer:
         """Give back the key of a block, and what it was put together in, which is used again."""
         self.open_keys.discard(block)
         if encoder is not None:
+            encoder.clear()
             self.encoders.append(encoder)
         return 0
 
@@ -272,8 +276,6 @@ cdef class Writer:
             # The caller may change this memory when we return, and threads look at it until a block is written.
             with self.lock:
                 self.finish_background()
-            for column in (names, ends, pair_keys, pair_values):
-                (<Strings>column).release()
         with self.lock:
             self.raise_late_error()
         return count
@@ -340,11 +342,16 @@ cdef class Writer:
 
     cdef int commit(self, Encoder encoder, bytes block) except -1:
         """Compress and write a block that was claimed, or let threads do so."""
+        self.check_open()
+        self.check_owner()
         if self.background is not None:
             with self.lock:
                 try:
                     self.background.make_room(encoder.raw)
-                    self.check_ready()
+                    self.check_open()
+                    if self.output.failed is not None:  # the error of another block is none of this one
+                        self.raise_late_error()
+                    self.output.check_usable()
                 except BaseException:
                     self.release(block, encoder)
                     raise
@@ -433,13 +440,10 @@ cdef class Writer:
 
     cdef Encoder encoder(self):
         """An empty encoder that nobody uses."""
-        cdef Encoder encoder
-        try:
-            encoder = self.encoders.pop()
-            encoder.clear()
-        except IndexError:
-            encoder = (Encoder1 if self.output.format == 1 else Encoder2)(self.limit, self.output.codec)
-        return encoder
+        # Between the two nothing gives the GIL up.
+        if self.encoders:
+            return self.encoders.pop()
+        return (Encoder1 if self.output.format == 1 else Encoder2)(self.limit, self.output.codec)
 
     # Finishing
 
@@ -461,8 +465,8 @@ cdef class Writer:
         """Write the open block of `checkpoint`, sync, finish the index, and take the place of a pipe to be replaced.
 
         After an error of the system only what was written before is synced; that nothing is replaced then is a
-        StorageError.
-        Closing twice is fine.
+        StorageError. Of several errors that threads met the first is raised, and the others are warnings. Closing
+        twice is fine.
         """
         if self.inherited():
             return
@@ -480,11 +484,13 @@ cdef class Writer:
                     self.output.sync_after_failure()
                     self.raise_late_error()
                     return
-                self.raise_late_error()
+                if self.replacing:
+                    self.raise_late_error()
                 self.output.check_usable()
                 self.output.seal()
                 if self.replacing:
                     opening.publish(self.paths, self.output.data_path, self.output.index_path, self.output.format)
+                self.raise_late_error()
             except OSError as error:
                 if isinstance(error, errors.SmartPipeError):
                     raise
@@ -530,6 +536,8 @@ cdef class Writer:
         for guard in self.guards:
             guard.close()
         self.guards.clear()
+        if self.background is not None:
+            self.background.warn()
 
     cdef int check_open(self) except -1:
         if self.closed:
