@@ -180,6 +180,7 @@ cdef class Writer:
         (<Output2>self.output).put_metadata(encoder)
         self.output.acknowledge()
         self.compressors.give(compressor)
+        encoder.clear()
         self.encoders.append(encoder)
 
     # Writing
@@ -221,6 +222,7 @@ cdef class Writer:
         except BaseException as error:
             raise placed(error, self.data_path, block)
         finally:
+            encoder.clear()
             self.encoders.append(encoder)
             self.compressors.give(compressor)
         return 0
