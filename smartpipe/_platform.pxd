@@ -6,6 +6,9 @@ cdef int64_t read_at(int fd, uint8_t *p, size_t n, uint64_t offset) noexcept nog
 # Nanoseconds, from some time on.
 cdef uint64_t clock() noexcept nogil
 
+# Nanoseconds since 1970.
+cdef uint64_t date() noexcept nogil
+
 # Tells the system that n bytes at an offset will be read.
 cdef void will_read(int fd, uint64_t offset, uint64_t n) noexcept nogil
 

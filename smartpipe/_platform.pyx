@@ -13,7 +13,7 @@ import weakref
 
 from libc.errno cimport EINTR
 from libc.errno cimport errno as c_errno
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from posix.types cimport off_t
 from posix.unistd cimport close, getpid, pread
 
@@ -78,6 +78,12 @@ cdef int64_t read_at(int fd, uint8_t *p, size_t n, uint64_t offset) noexcept nog
 cdef uint64_t clock() noexcept nogil:
     cdef timespec now
     clock_gettime(CLOCK_MONOTONIC, &now)
+    return <uint64_t>now.tv_sec * 1_000_000_000 + <uint64_t>now.tv_nsec
+
+
+cdef uint64_t date() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_REALTIME, &now)
     return <uint64_t>now.tv_sec * 1_000_000_000 + <uint64_t>now.tv_nsec
 
 

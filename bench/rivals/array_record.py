@@ -33,9 +33,16 @@ class RecordStore(Store):
     """Records that are read."""
 
     def __init__(self, path: Path, form: Form) -> None:
-        self.reader = ArrayRecordReader(str(path), ALONE if form.threads == 1 else AHEAD.format(form.threads))
+        self.path = str(path)
+        self.options = ALONE if form.threads == 1 else AHEAD.format(form.threads)
+        self.ahead = form.threads > 1
+        self.reader = ArrayRecordReader(self.path, self.options)
 
     def read(self) -> Iterator[tuple[bytes, Pairs]]:
+        if self.ahead:
+            # What it has read ahead it keeps: going back to the first record would give that again for nothing.
+            self.reader.close()
+            self.reader = ArrayRecordReader(self.path, self.options)
         self.reader.seek(0)
         for _ in range(self.reader.num_records()):
             key, pairs = msgpack.unpackb(self.reader.read(), raw=True, use_list=False)

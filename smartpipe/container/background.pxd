@@ -27,6 +27,7 @@ cdef class Background:
     cdef object order              # a deque of jobs that are not written
     cdef readonly set keys         # theirs
     cdef uint64_t held             # bytes of their pairs
+    cdef bint dropped              # some blocks are never written
     cdef object errors             # a deque of what the next calls raise
     cdef set open_keys             # of the writer
     cdef list encoders             # of the writer that are not in use
@@ -36,6 +37,7 @@ cdef class Background:
     cdef int drain(self) except -1
     cdef int drop(self) except -1
     cdef int check(self) except -1
+    cdef int warn(self) except -1
     cdef int settle(self) except -1
     cdef bint has_room(self) noexcept
     cdef list take(self)

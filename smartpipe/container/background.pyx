@@ -69,14 +69,18 @@ cdef class Background:
                 self.executor.submit(self._work)
             except RuntimeError:  # the interpreter ends
                 self._work()
-        while wait and not job.written:
-            self.changed.wait()
+        try:
+            while wait and not job.written:
+                self.changed.wait()
+        except BaseException:
+            job.awaited = False  # its error is one of a later call then
+            raise
         if wait and job.error is not None:
             raise job.error
         return 0
 
     def _work(self):
-        cdef Compressor compressor = self.compressors.take()
+        cdef Compressor compressor = None
         cdef Job job
         cdef list jobs = []
         while True:
@@ -88,10 +92,13 @@ cdef class Background:
                 jobs = self.take()
                 if not jobs:
                     self.running -= 1
-                    self.compressors.give(compressor)
+                    if compressor is not None:
+                        self.compressors.give(compressor)
                     return
             for job in jobs:
                 try:
+                    if compressor is None:
+                        compressor = self.compressors.take()
                     job.encoder.encode(job.key, compressor)
                     if self.verify:
                         job.encoder.prove(compressor)
@@ -138,20 +145,30 @@ cdef class Background:
         self.held -= job.encoder.raw
         self.keys.discard(job.key)
         self.open_keys.discard(job.key)
+        job.encoder.clear()
         self.encoders.append(job.encoder)
         job.written = True
 
     cdef int drain(self) except -1:
-        """Wait until everything is written."""
+        """Wait until everything is written; ClosedError where it never is, as the writer was aborted meanwhile."""
         while self.order:
             self.changed.wait()
+        if self.dropped:
+            raise errors.ClosedError("the pipe was closed", path=self.output.data_path)
         return 0
 
     cdef int drop(self) except -1:
         """Write nothing more. What a thread is just compressing is dropped when it has."""
-        self.waiting.clear()
-        self.order.clear()
-        self.keys.clear()
+        cdef Job job
+        with self.changed:
+            for job in self.order:
+                job.error = errors.ClosedError("the pipe was closed", path=self.output.data_path, block=job.key)
+                job.written = True
+            self.dropped = bool(self.order)
+            self.waiting.clear()
+            self.order.clear()
+            self.keys.clear()
+            self.changed.notify_all()
         self.executor.shutdown(wait=False)
         return 0
 
@@ -159,6 +176,12 @@ cdef class Background:
         """Raise the error of a block that was taken over before."""
         if self.errors:
             raise self.errors.popleft()
+        return 0
+
+    cdef int warn(self) except -1:
+        """At the end: tell the errors that no call has raised."""
+        while self.errors:
+            errors.warn(str(self.errors.popleft()))
         return 0
 
 

@@ -38,6 +38,8 @@ cdef class Encoder2(Encoder):
     cdef uint64_t large_raw
     cdef Rows rows                 # all pairs, in the place of the four buffers; None: they are there
     cdef int encode_to(self, Buffer out, bytes block, Compressor compressor) except -1
+    cdef int put_segments(self, Deflater quick, Deflater deflater, uint8_t *head, uint8_t *to,
+                          uint64_t *position) noexcept nogil
     cdef void put_head(self, uint8_t *to) noexcept nogil
     cdef uint64_t store(self, Deflater deflater, const uint8_t *p, uint64_t n, uint8_t *out,
                         int *status) noexcept nogil

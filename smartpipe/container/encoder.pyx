@@ -21,6 +21,8 @@ cdef uint64_t LARGE = 4096
 # than the rest of such a block, to read and to write. Measured in docs/benchmarks/README.md, «Small heads», and
 # docs/engines.md.
 cdef uint64_t QUICK = 4096
+# A plain block of up to so many bytes is put together without giving the GIL up, which would take longer.
+cdef uint64_t SMALL = 16 << 10
 
 
 cdef class Encoder:
@@ -233,9 +235,9 @@ cdef class Encoder2(Encoder):
         """Append the record to a buffer; an error leaves it as it was."""
         cdef sp_record *record = &self.record
         cdef sp_segment *segments = <sp_segment *>self.segments.data
-        cdef uint64_t key_length = PyBytes_GET_SIZE(block), position, i, stored
+        cdef uint64_t key_length = PyBytes_GET_SIZE(block), position
         cdef size_t most
-        cdef int status = SP_OK
+        cdef int status
         cdef Deflater deflater
         cdef uint8_t *head
         cdef uint8_t *to
@@ -263,22 +265,11 @@ cdef class Encoder2(Encoder):
         else:
             self.head.size = 0
             head = self.head.extend(record.head_raw)
-        with nogil:
-            self.put_head(head)
-            stored = record.head_raw
-            if self.codec != SP_NONE:
-                stored = self.store(deflater, head, stored, to + position, &status)
-            record.head_stored = <uint32_t>stored
-            record.head_crc = crc32(to + position, stored)
-            position += stored
-            i = 0
-            while i < record.larges and status == SP_OK:
-                stored = self.store(compressor.deflater, (<const uint8_t **>self.pointers.data)[i], segments[i].raw,
-                                    to + position, &status)
-                segments[i].stored = <uint32_t>stored
-                segments[i].crc = crc32(to + position, stored)
-                position += stored
-                i += 1
+        if self.codec == SP_NONE and self.raw <= SMALL:
+            status = self.put_segments(deflater, compressor.deflater, head, to, &position)
+        else:
+            with nogil:
+                status = self.put_segments(deflater, compressor.deflater, head, to, &position)
         if status != SP_OK:
             raise MemoryError
         directory_encode(segments, record.larges, to + SP_RECORD_HEADER)
@@ -287,6 +278,29 @@ cdef class Encoder2(Encoder):
         out.size = before + position
         record.size = <uint32_t>position
         return 0
+
+    cdef int put_segments(self, Deflater quick, Deflater deflater, uint8_t *head, uint8_t *to,
+                          uint64_t *position) noexcept nogil:
+        """Put the head together, and it and the large values at a position of the record, which moves behind them."""
+        cdef sp_segment *segments = <sp_segment *>self.segments.data
+        cdef uint64_t stored = self.record.head_raw
+        cdef uint32_t i
+        cdef int status = SP_OK
+        self.put_head(head)
+        if self.codec != SP_NONE:
+            stored = self.store(quick, head, stored, to + position[0], &status)
+        self.record.head_stored = <uint32_t>stored
+        self.record.head_crc = crc32(to + position[0], stored)
+        position[0] += stored
+        for i in range(self.record.larges):
+            if status != SP_OK:
+                break
+            stored = self.store(deflater, (<const uint8_t **>self.pointers.data)[i], segments[i].raw, to + position[0],
+                                &status)
+            segments[i].stored = <uint32_t>stored
+            segments[i].crc = crc32(to + position[0], stored)
+            position[0] += stored
+        return status
 
     cdef int prove(self, Compressor compressor) except -1:
         cdef sp_record *record = &self.record

@@ -13,7 +13,7 @@ from smartpipe._codec cimport (
 from smartpipe.container.block cimport Block
 from smartpipe.container.frames cimport Frames
 from smartpipe.container.index cimport Index
-from smartpipe.container.layout cimport MOST_BLOCKS, Batch, Near
+from smartpipe.container.layout cimport BATCH, MOST_BLOCKS, Batch, Near
 from smartpipe.container.scan cimport Scan
 from smartpipe.container.source cimport SLACK, Source, Task, is_too_large
 from smartpipe.container.tally cimport Tally
@@ -169,6 +169,7 @@ cdef class Format2(Layout):
         cdef Block block
         cdef sp_record header
         cdef uint64_t raw = 0
+        cdef bint same
         cdef int status = record_decode(record, present, self.source.id, offset, &header)
         if status == SP_OK and sp_lead_size(&header) > present:
             status = SP_SIZES
@@ -182,12 +183,15 @@ cdef class Format2(Layout):
             status = SP_LISTED
         if status != SP_OK:
             raise self.source.failure(status, "the header of the record", key, offset)
+        # Before anything lets another thread add to the index, where `listed` may lie.
+        same = entry == NULL or header.key_length == 0 or (
+            memcmp(record + sp_key_position(&header), listed, header.key_length) == 0)
         block = Block.__new__(Block)
         block.key = key
         block.open_record(self.source, offset, &header, record, present, memory, &raw)
         if entry == NULL:
             return block
-        if header.key_length > 0 and memcmp(record + sp_key_position(&header), listed, header.key_length) != 0:
+        if not same:
             raise self.source.failure(SP_KEY, "the record", block.key, offset)
         if raw != entry.raw or header.codec != entry.codec:
             raise self.source.failure(SP_LISTED, "the record", block.key, offset)
@@ -250,6 +254,15 @@ cdef class Format2(Layout):
         cdef sp_entry entry
         cdef Block block
         batch.blocks.clear()
+        if batch.next == batch.first + 1 and batch.end - batch.begin > BATCH:
+            batch.index.entry(batch.first, &entry)
+            if entry.codec == SP_NONE:
+                # Large plain values are read to where they are given out.
+                block = self.fetch(batch.first, batch.index.key(batch.first, &entry), None)
+                block.select = select
+                block.load_all()
+                batch.blocks.append(block)
+                return 0
         self.source.read_into(batch.begin, batch.end - batch.begin, stored.extend(batch.end - batch.begin), None)
         for number in range(batch.first, batch.next):
             batch.index.entry(number, &entry)

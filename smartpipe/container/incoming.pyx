@@ -19,6 +19,11 @@ FORMATS = {
 WANTED = "binary or string, large_binary or large_string, binary_view or string_view"
 
 
+cdef str name_of(ArrowSchema *field):
+    """The name of a column, which may have none."""
+    return "" if field.name == NULL else (<bytes>field.name).decode(errors="replace")
+
+
 cdef class Chunk:
     def __dealloc__(self):
         if self.array.release != NULL:
@@ -30,8 +35,12 @@ cdef class Field:
         """Look at the rows of a chunk."""
         cdef ArrowArray *array = parent.children[self.child]
         cdef int width = 16 if self.strings.kind == SP_VIEWS else 8 if self.strings.kind == SP_OFFSETS64 else 4
-        cdef int64_t views = 0
+        cdef int64_t views = 0, size = INT64_MAX, good = 0
         cdef const int64_t *sizes = NULL
+        if array.offset < 0 or array.length - parent.offset < parent.length or array.n_buffers < 3 or (
+                array.buffers[1] == NULL and parent.length > 0):
+            raise ValueError(f"the column {self.name} is damaged: {array.length} rows in {array.n_buffers} buffers, "
+                             f"for a batch of {parent.length} from row {parent.offset} on")
         self.first = parent.offset + array.offset
         self.valid = NULL
         if array.null_count != 0:
@@ -43,8 +52,9 @@ cdef class Field:
             sizes = <const int64_t *>array.buffers[array.n_buffers - 1]
         else:
             self.strings.data = <const uint8_t *>array.buffers[2]
-        good = strings_check(&self.strings, 0, parent.length, INT64_MAX, views, sizes)
-        if good < <uint64_t>parent.length:
+            size = INT64_MAX if self.strings.data != NULL else 0
+        good = strings_check(&self.strings, 0, parent.length, size, views, sizes)
+        if good < parent.length:
             raise ValueError(f"the column {self.name} is damaged at row {good} of a batch of {parent.length}")
         return 0
 
@@ -73,8 +83,7 @@ cdef class Incoming:
         self.check(code)
         names = []
         if (<bytes>self.schema.format) == b"+s":
-            names = [(<bytes>self.schema.children[i].name).decode(errors="replace")
-                     for i in range(self.schema.n_children)]
+            names = [name_of(self.schema.children[i]) for i in range(self.schema.n_children)]
         if sorted(names) != ["block", "key", "value"]:
             form = (<bytes>self.schema.format).decode(errors="replace")
             found = ", ".join(names) if form == "+s" else f"no table, but Arrow's type {form!r}"
@@ -121,6 +130,9 @@ cdef class Incoming:
         self.check(code)
         if chunk.array.release == NULL:
             return False
+        if chunk.array.length < 0 or chunk.array.offset < 0 or chunk.array.n_children != self.schema.n_children:
+            raise ValueError(f"a batch is damaged: {chunk.array.length} rows from row {chunk.array.offset} on, "
+                             f"{chunk.array.n_children} columns")
         if chunk.array.null_count != 0 and chunk.array.n_buffers > 0 and chunk.array.buffers[0] != NULL:
             self.refuse_null_rows(chunk)
         self.block.bind(&chunk.array)

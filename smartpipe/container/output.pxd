@@ -32,6 +32,7 @@ cdef class Output:
     cdef object failed_number      # of the system for that; None: it was an interrupt
     cdef readonly str failed       # why nothing more is written; None while all is well
     cdef int put(self, bytes key, Encoder encoder) except -1
+    cdef int give_room_back(self) except -1
     cdef int make_room(self, uint64_t n) except -1
     cdef int check_owner(self) except -1
     cdef int check_usable(self) except -1

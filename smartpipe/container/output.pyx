@@ -1,7 +1,6 @@
 """The files of a pipe as a writer fills them: whole blocks behind one another, and the index along with them."""
 
 import os
-import time
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromMemory
@@ -12,6 +11,7 @@ from smartpipe._codec cimport (
     SP_NONE, SP_ZLIB,
     Buffer, file_encode, record_encode, sp_entry, sp_entry1_offsets, sp_file, sp_lead_size, sp_record, sp_store32,
 )
+from smartpipe._platform cimport clock, date
 from smartpipe.container.frames cimport frame_bytes, frame_parts, header_bytes
 from smartpipe.container.source cimport MOST_DICTIONARY
 
@@ -56,13 +56,20 @@ cdef class Output:
         try:
             if self.timer is not None:
                 self.timer.stop()
-            if self.allocated >= self.written + BLOCK and self.failed is None:
-                disk.truncate(self.data, self.written)
-        except OSError:
-            pass  # room that nobody has asked for stays allocated
+            self.give_room_back()
         finally:
             self.index_file.close()
             self.data.close()
+
+    cdef int give_room_back(self) except -1:
+        """Behind the last block the file has no room on the disk any more."""
+        if self.allocated >= self.written + BLOCK and self.failed is None:
+            try:
+                disk.truncate(self.data, self.written)
+            except OSError:
+                pass  # room that nobody has asked for stays allocated
+            self.allocated = 0
+        return 0
 
     cdef int make_room(self, uint64_t n) except -1:
         """Before n bytes are written to the data file. Where the system has no room ahead to give, writing tells."""
@@ -288,7 +295,7 @@ cdef class Output2(Output):
         self.size = self.written = self.synced = self.tally.end
         self.waiting = Buffer()
         self.flushed_to = SP_FILE_HEADER
-        self.flush_time = time.monotonic_ns()
+        self.flush_time = clock()
 
     def files(self):
         # The index is a cache, which no block needs.
@@ -361,7 +368,7 @@ cdef class Output2(Output):
         entry.codec = record.codec
         self.index.add(&entry, <const uint8_t *>PyBytes_AS_STRING(key))
         if (self.index.count - self.flushed >= FRAME_ENTRIES
-                or <uint64_t>time.monotonic_ns() - self.flush_time >= FRAME_TIME):
+                or clock() - self.flush_time >= FRAME_TIME):
             self.write_frame(False, 0)
         return 0
 
@@ -408,7 +415,7 @@ cdef class Output2(Output):
                                             path=self.data_path, block=key)
         if self.timer is not None:
             self.tally.synced = max(self.tally.synced, <uint64_t>self.timer.synced)
-        record.stamp = max(<uint64_t>time.time_ns(), self.tally.stamp + 1)
+        record.stamp = max(date(), self.tally.stamp + 1)
         record.synced = self.tally.synced
         record.ordinal = <uint32_t>self.tally.ordinal
         record_encode(record, self.id, self.size, out)
@@ -443,7 +450,7 @@ cdef class Output2(Output):
         """List in the index file what it does not list yet. A failure is no loss: the data has it all."""
         cdef Buffer out
         self.hand_over()
-        self.flush_time = time.monotonic_ns()
+        self.flush_time = clock()
         if not self.appendable:
             return False
         try:
@@ -484,6 +491,7 @@ cdef class Output2(Output):
             self.sync_blocks()
         else:
             self.hand_over()
+        self.give_room_back()  # the index may need it
         flags = SP_FRAME_CLOSED if self.syncs else SP_FRAME_ENDED
         try:
             if self.loose <= MOST_LOOSE and self.frames < MOST_FRAMES and self.write_frame(True, flags):

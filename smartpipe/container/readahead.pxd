@@ -22,6 +22,7 @@ cdef class Readahead:
     cdef list idle
     cdef Batch given               # what was handed out last
     cdef Batch next(self, uint64_t stop)
+    cdef bint is_planned(self, Batch batch) except -1
     cdef int submit(self, uint64_t stop) except -1
     cdef Batch plan(self, uint64_t stop)
     cdef uint64_t number_at(self, uint64_t place, uint64_t stop) noexcept

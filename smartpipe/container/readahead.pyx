@@ -15,7 +15,7 @@ from smartpipe._codec cimport order_at, sp_entry
 from smartpipe import errors
 
 # A batch of a thread: large enough that handing it over costs nothing beside it.
-cdef uint64_t MOST = 1 << 20
+cdef uint64_t MOST = 1 << 19
 # Batches of each thread: what lies ready longer is no longer in the processor's caches when it is looked at.
 cdef Py_ssize_t DEEP = 3
 # Blocks of a batch in random order, each of which is read alone.
@@ -54,17 +54,24 @@ cdef class Readahead:
         if self.threads == 1:
             batch = self._load(self.batches.popleft()[0])
         elif self.ordered:
-            batch, future = self.batches.popleft()
+            batch, future = self.batches[0]
             if future is not None:
-                future.result()
+                future.result()  # if that is interrupted, it is still the next one
+            self.batches.popleft()
         else:
             batch = self.done.get()
-            for i, (other, _) in enumerate(self.batches):
-                if other is batch:
-                    del self.batches[i]
-                    break
+            while not self.is_planned(batch):
+                batch = self.done.get()
         self.given = batch
         return batch
+
+    cdef bint is_planned(self, Batch batch) except -1:
+        """Take a batch out of those that are planned; False where its blocks were planned anew."""
+        for i, (other, _) in enumerate(self.batches):
+            if other is batch:
+                del self.batches[i]
+                return True
+        return False
 
     cdef int submit(self, uint64_t stop) except -1:
         """Plan batches, and let threads read them, as far as the memory allows; a large one is read alone."""
@@ -77,8 +84,19 @@ cdef class Readahead:
                 self.refused = batch
                 return 0
             self.refused = None
+            try:
+                future = self._submitted(batch)
+            except BaseException as error:
+                # A thread may have it nevertheless, so that its blocks are planned anew.
+                self.planned = batch.first
+                if not isinstance(error, (RuntimeError, ImportError)):
+                    raise
+                # The interpreter ends, or the system gives no more threads.
+                batch = self.plan(stop)
+                self._load(batch)
+                future = None
             self.used += cost(batch)
-            self.batches.append((batch, self._submitted(batch)))
+            self.batches.append((batch, future))
         return 0
 
     cdef Batch plan(self, uint64_t stop):

@@ -58,11 +58,11 @@ def check_limit(limit):
 
 
 def check_count(what, number):
-    """Return a number that is at least 1."""
+    """Return a number that is at least 1, as it is used: nobody has more threads, or memory for more bytes."""
     number = index(number)
     if number < 1:
         raise ValueError(f"{what} is {number}, not at least 1")
-    return number
+    return min(number, 0xffff if what == "threads" else 1 << 62)
 
 
 def reopened(kind, split, confined, cursor, limit):
@@ -289,11 +289,13 @@ cdef class Reader:
         handler = handler_of(on_error)
         threads, readahead = check_count("threads", threads), check_count("readahead", readahead)
         if shuffle is not None:
+            if isinstance(shuffle, bool):
+                raise TypeError(f"shuffle is a number, which gives the order, or None, not {shuffle}")
             shuffle = index(shuffle) & 0xffffffffffffffff
         cdef Items items = Items.__new__(Items)
         items.reader = self
         items.handler = handler
-        items.batch = Batch()
+        items.batch = items.nothing = Batch()
         items.number = items.careful = self._number_of(start)
         if select is not None:
             if isinstance(select, (bytes, str)):
@@ -609,6 +611,7 @@ cdef class Items:
     """The iterator over (key, block)."""
     cdef Reader reader
     cdef Batch batch
+    cdef Batch nothing             # an empty one
     cdef frozenset select
     cdef object handler            # of errors; None: they are raised
     cdef Py_ssize_t at             # of the next block in the batch
@@ -691,6 +694,11 @@ cdef class Items:
                     continue
                 self.number += 1
                 self.reader.skip(error, self.handler)
+            except BaseException:
+                # Interrupted, or without memory: what is there of the batch was not checked.
+                self.batch.blocks.clear()
+                self.at = 0
+                raise
         self._leave()
         raise StopIteration
 
@@ -705,12 +713,15 @@ cdef class Items:
 
     cdef bint take(self) except -1:
         """The blocks that come next, read ahead; False at the end."""
-        cdef Batch batch = self.ahead.next(self.stop)
+        cdef Batch batch
+        self.batch = self.nothing  # as threads fill the last one again
+        self.at = 0
+        batch = self.ahead.next(self.stop)
         if batch is None:
             return False
         self.batch = batch
-        self.at = 0
         self.number = batch.first
+        self.careful = 0  # without order this one may come before one that was read again
         if batch.error is not None:
             if not isinstance(batch.error, errors.SmartPipeError):
                 self.careful = batch.next  # whoever goes on misses none of them

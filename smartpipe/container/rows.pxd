@@ -10,7 +10,6 @@ cdef class Strings:
     cdef Py_buffer places
     cdef Py_buffer data
     cdef bytes at(self, uint64_t row)
-    cdef void release(self) noexcept
 
 
 cdef class Rows:

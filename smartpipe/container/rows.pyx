@@ -38,19 +38,17 @@ cdef class Strings:
         self.c.data = <const uint8_t *>self.data.buf
         self.count = <uint64_t>(self.places.len // self.places.itemsize) - 1
         size = self.data.len if data else INT64_MAX
+        end = f"{size}, where the data ends" if data else "the number of pairs"
         first = sp_offset_at(&self.c, 0)
         if not 0 <= first <= size:
-            raise ValueError(f"offset 0 of {what} is {first}, not within {size} bytes of data")
+            raise ValueError(f"offset 0 of {what} is {first}, not within {size} bytes of data" if data else
+                             f"offset 0 of {what} is {first}, not 0")
         good = strings_check(&self.c, 0, self.count, size, 0, NULL)
         if good < self.count:
             raise ValueError(f"offset {good + 1} of {what} is {sp_offset_at(&self.c, good + 1)}, not from "
-                             f"{sp_offset_at(&self.c, good)}, the one before it, to {size}, where the data ends")
+                             f"{sp_offset_at(&self.c, good)}, the one before it, to {end}")
 
     def __dealloc__(self):
-        self.release()
-
-    cdef void release(self) noexcept:
-        """Give the memory back, which nobody looks at any more."""
         PyBuffer_Release(&self.places)
         PyBuffer_Release(&self.data)
 

@@ -104,8 +104,11 @@ cdef class Writer:
             if pairs:
                 self._write_metadata(pairs)
             if threads > 1:
-                self.background = Background(self.output, threading.Condition(self.lock), threads, verify,
-                                             self.open_keys, self.encoders, self.compressors)
+                try:
+                    self.background = Background(self.output, threading.Condition(self.lock), threads, verify,
+                                                 self.open_keys, self.encoders, self.compressors)
+                except (RuntimeError, ImportError):
+                    pass  # the interpreter ends, and gives no threads
         except BaseException as error:
             self._release()
             if self.fresh:
@@ -177,6 +180,7 @@ cdef class Writer:
         (<Output2>self.output).put_metadata(encoder)
         self.output.acknowledge()
         self.compressors.give(compressor)
+        encoder.clear()
         self.encoders.append(encoder)
 
     # Writing
@@ -189,6 +193,9 @@ cdef class Writer:
         """
         cdef bytes block = as_bytes(key, "the block key")
         cdef Encoder encoder = None
+        if self.together:
+            self.write_together(block, pairs)
+            return
         self.claim(block)
         try:
             encoder = self.encoder()
@@ -198,10 +205,33 @@ cdef class Writer:
             raise placed(error, self.data_path, block)
         self.commit(encoder, block)
 
+    cdef int write_together(self, bytes block, pairs) except -1:
+        """Write a block that is neither compressed nor handed to the system yet: so little is left to do that reserving
+        its key would take as long."""
+        cdef Compressor compressor
+        cdef Encoder encoder
+        self.check_key(block)
+        compressor = self.compressors.take()
+        encoder = self.encoder()
+        try:
+            encoder.fill(pairs)
+            with self.lock:
+                self.check_free(block)
+                (<Output2>self.output).put_together(block, encoder, compressor)
+                self.output.acknowledge()
+        except BaseException as error:
+            raise placed(error, self.data_path, block)
+        finally:
+            encoder.clear()
+            self.encoders.append(encoder)
+            self.compressors.give(compressor)
+        return 0
+
     cdef int release(self, bytes block, Encoder encoder) except -1:
         """Give back the key of a block, and what it was put together in, which is used again."""
         self.open_keys.discard(block)
         if encoder is not None:
+            encoder.clear()
             self.encoders.append(encoder)
         return 0
 
@@ -248,8 +278,6 @@ cdef class Writer:
             # The caller may change this memory when we return, and threads look at it until a block is written.
             with self.lock:
                 self.finish_background()
-            for column in (names, ends, pair_keys, pair_values):
-                (<Strings>column).release()
         with self.lock:
             self.raise_late_error()
         return count
@@ -316,11 +344,16 @@ cdef class Writer:
 
     cdef int commit(self, Encoder encoder, bytes block) except -1:
         """Compress and write a block that was claimed, or let threads do so."""
+        self.check_open()
+        self.check_owner()
         if self.background is not None:
             with self.lock:
                 try:
                     self.background.make_room(encoder.raw)
-                    self.check_ready()
+                    self.check_open()
+                    if self.output.failed is not None:  # the error of another block is none of this one
+                        self.raise_late_error()
+                    self.output.check_usable()
                 except BaseException:
                     self.release(block, encoder)
                     raise
@@ -348,16 +381,24 @@ cdef class Writer:
         return 0
 
     cdef int claim(self, bytes block) except -1:
-        """Reserve a block key; DuplicateKeyError where the pipe has it, or a block under it is being put together."""
+        """Reserve a block key."""
+        self.check_key(block)
+        with self.lock:
+            self.check_free(block)
+            self.open_keys.add(block)
+        return 0
+
+    cdef int check_key(self, bytes block) except -1:
         if is_too_large(PyBytes_GET_SIZE(block), self.limit):
             raise errors.BlockTooLargeError(f"a key of {len(block)} bytes, with a max_block_size of {self.limit}",
                                             path=self.data_path, block=block)
-        self.check_owner()
-        with self.lock:
-            self.check_ready()
-            if block in self.open_keys or self.has(block):
-                raise errors.DuplicateKeyError("the pipe has this block already", path=self.data_path, block=block)
-            self.open_keys.add(block)
+        return self.check_owner()
+
+    cdef int check_free(self, bytes block) except -1:
+        """DuplicateKeyError where the pipe has a key, or a block under it is being put together."""
+        self.check_ready()
+        if (self.open_keys and block in self.open_keys) or self.has(block):
+            raise errors.DuplicateKeyError("the pipe has this block already", path=self.data_path, block=block)
         return 0
 
     cdef bint has(self, bytes block) except -1:
@@ -401,13 +442,10 @@ cdef class Writer:
 
     cdef Encoder encoder(self):
         """An empty encoder that nobody uses."""
-        cdef Encoder encoder
-        try:
-            encoder = self.encoders.pop()
-            encoder.clear()
-        except IndexError:
-            encoder = (Encoder1 if self.output.format == 1 else Encoder2)(self.limit, self.output.codec)
-        return encoder
+        # Between the two nothing gives the GIL up.
+        if self.encoders:
+            return self.encoders.pop()
+        return (Encoder1 if self.output.format == 1 else Encoder2)(self.limit, self.output.codec)
 
     # Finishing
 
@@ -429,8 +467,8 @@ cdef class Writer:
         """Write the open block of `checkpoint`, sync, finish the index, and take the place of a pipe to be replaced.
 
         After an error of the system only what was written before is synced; that nothing is replaced then is a
-        StorageError.
-        Closing twice is fine.
+        StorageError. Of several errors that threads met the first is raised, and the others are warnings. Closing
+        twice is fine.
         """
         if self.inherited():
             return
@@ -448,11 +486,13 @@ cdef class Writer:
                     self.output.sync_after_failure()
                     self.raise_late_error()
                     return
-                self.raise_late_error()
+                if self.replacing:
+                    self.raise_late_error()
                 self.output.check_usable()
                 self.output.seal()
                 if self.replacing:
                     opening.publish(self.paths, self.output.data_path, self.output.index_path, self.output.format)
+                self.raise_late_error()
             except OSError as error:
                 if isinstance(error, errors.SmartPipeError):
                     raise
@@ -498,6 +538,8 @@ cdef class Writer:
         for guard in self.guards:
             guard.close()
         self.guards.clear()
+        if self.background is not None:
+            self.background.warn()
 
     cdef int check_open(self) except -1:
         if self.closed:

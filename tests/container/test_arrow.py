@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import struct
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -491,3 +493,86 @@ def test_blocks_are_appended_from_a_table(prefix: str) -> None:
     with smartpipe.open(prefix, "a") as pipe:
         pipe.write_arrow(table_of(rows_of(MANY[20:])))
     assert rows_of(read(prefix)) == rows_of(MANY)
+
+
+Words = ctypes.c_int64 * 9  # the fields of ArrowSchema, ArrowArray and ArrowArrayStream are of 8 bytes each
+Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+NAME, LENGTH, OFFSET, BUFFER_COUNT, BUFFERS, CHILDREN = 1, 0, 2, 3, 5, (5, 6)
+
+
+class Tampered:
+    """A table of one row whose schema (call 0 of the stream) or batch (call 1) somebody changes."""
+
+    def __init__(self, call: int, change: Callable[[Any, Any], None]) -> None:
+        self.call = call
+        self.change = change
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        capsule = table_of([(b"a", b"k", b"v" * 20)]).__arrow_c_stream__()
+        pointer = ctypes.pythonapi.PyCapsule_GetPointer
+        pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+        stream = Words.from_address(pointer(capsule, b"arrow_array_stream"))
+        right = Callback(stream[self.call])
+
+        def tamper(source: int, out: int) -> int:
+            code = right(source, out)
+            parent = Words.from_address(out)
+            if code == 0 and parent[CHILDREN[self.call]] != 0:  # not at the end
+                children = (ctypes.c_int64 * 3).from_address(parent[CHILDREN[self.call]])
+                self.change(parent, Words.from_address(children[1]))
+            return code
+
+        self.callback = Callback(tamper)
+        stream[self.call] = ctypes.cast(self.callback, ctypes.c_void_p).value or 0
+        return capsule
+
+
+def set_word(of_child: bool, field: int, value: int) -> Callable[[Any, Any], None]:
+    def change(parent: Any, child: Any) -> None:
+        (child if of_child else parent)[field] = value
+
+    return change
+
+
+def set_buffer(number: int) -> Callable[[Any, Any], None]:
+    def change(parent: Any, child: Any) -> None:
+        (ctypes.c_int64 * 3).from_address(child[BUFFERS])[number] = 0
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "call, change, message",
+    [
+        (0, set_word(True, NAME, 0), "expected the columns block, key and value, found block, , value"),
+        (1, set_word(False, LENGTH, -1), "a batch is damaged: -1 rows"),
+        (1, set_word(False, OFFSET, -1), "a batch is damaged: 1 rows from row -1 on"),
+        (1, set_word(False, 4, 2), "a batch is damaged: .* 2 columns"),
+        (1, set_word(True, LENGTH, 0), "the column key is damaged: 0 rows in 3 buffers, for a batch of 1"),
+        (1, set_word(True, OFFSET, -1), "the column key is damaged"),
+        (1, set_word(True, BUFFER_COUNT, 2), "the column key is damaged: 1 rows in 2 buffers"),
+        (1, set_buffer(1), "the column key is damaged"),
+        (1, set_buffer(2), "the column key is damaged at row 0"),
+    ],
+)
+def test_a_stream_that_is_wrong_in_itself_is_refused(
+    call: int, change: Callable[[Any, Any], None], message: str, prefix: str
+) -> None:
+    with smartpipe.open(prefix, "x") as pipe, pytest.raises(ValueError, match=message):
+        pipe.write_arrow(Tampered(call, change))
+    assert read(prefix) == []
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_memory_of_a_table_is_not_kept(threads: int, prefix: str) -> None:
+    data = bytearray(b"v" * 5000)
+    value = pyarrow.Array.from_buffers(
+        pyarrow.binary(), 1, [None, pyarrow.py_buffer(struct.pack("<2i", 0, len(data))), pyarrow.py_buffer(data)]
+    )
+    table = pyarrow.table({"block": [b"a"], "key": [b"k"], "value": value})
+    with smartpipe.open(prefix, "x", threads=threads) as pipe:
+        pipe.write_arrow(table)
+        pipe.flush()
+        del table, value
+        gc.collect()
+        data.append(0)  # BufferError, where somebody still has it

@@ -6,13 +6,16 @@ import errno
 import gc
 import multiprocessing
 import os
+import sys
 import threading
 import time
 import warnings
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
+from reference import format2
 
 import smartpipe
 from smartpipe._platform import disk
@@ -240,6 +243,13 @@ def test_too_few_threads(threads: int, prefix: str) -> None:
     assert files(prefix) == {}
 
 
+def test_more_threads_than_there_can_be(prefix: str) -> None:
+    with smartpipe.open(prefix, "w", threads=1 << 70) as pipe:
+        pipe.write(*PAGES[0])
+    with smartpipe.open(prefix) as reader:
+        assert [key for key, _ in reader.items(threads=1 << 70, readahead=1 << 70)] == [PAGES[0][0]]
+
+
 def test_threads_of_a_reader(prefix: str) -> None:
     write(prefix, PAGES, KINDS[0])
     with pytest.raises(ValueError, match="items"):
@@ -339,3 +349,190 @@ def test_a_forked_child_has_no_part_in_the_pipe(blocks: Blocks, prefix: str) -> 
         assert process.exitcode == 0
         pipe.write(*PAGES[0])
     assert read(prefix) == [*blocks[:50], PAGES[0]]
+
+
+# What threads still look at, and who waits for them, when the writer ends
+
+ABORTED = """
+import array, mmap, os, random, sys, threading, time
+import smartpipe
+
+size = 24 << 20
+data = mmap.mmap(-1, size)
+data.write(random.Random(1).randbytes(1 << 20).hex().encode() * (size >> 21))
+offsets = lambda *numbers: array.array("q", numbers)
+pipe = smartpipe.open(sys.argv[1], "w", compress=True, level=9, threads=2)
+
+def work():
+    try:
+        pipe.write_columns((offsets(0, 1), b"a"), offsets(0, 1), (offsets(0, 1), b"k"), (offsets(0, size), data))
+    except smartpipe.ClosedError:
+        print("closed")
+
+thread = threading.Thread(target=work)
+thread.start()
+while len(pipe) == 0:
+    time.sleep(0.001)
+time.sleep(0.1)
+pipe.abort()
+thread.join()
+while any(thread.name.startswith("smartpipe-write") for thread in threading.enumerate()):
+    try:
+        data.close()
+    except BufferError:
+        pass
+    time.sleep(0.01)
+data.close()
+print("end")
+"""
+
+
+def test_columns_are_let_go_of_only_when_no_thread_looks_at_them(prefix: str) -> None:
+    assert run(ABORTED, prefix) == "closed\nend\n"
+
+
+@pytest.mark.parametrize("durability", ["close", "block"])
+def test_whoever_waits_ends_when_the_writer_is_aborted(durability: Any, prefix: str) -> None:
+    told = []
+
+    def work(name: bytes) -> None:
+        try:
+            for number in range(1000):
+                pipe.write(b"%s %d" % (name, number), {b"k": content})
+        except smartpipe.ClosedError as error:
+            told.append(error)
+
+    content = Random(1).randbytes(1 << 17).hex().encode()
+    for _ in range(5):
+        pipe = smartpipe.open(prefix, "w", compress=True, level=9, threads=2, durability=durability)
+        workers = [threading.Thread(target=work, args=(b"%d" % number,), daemon=True) for number in range(6)]
+        for worker in workers:
+            worker.start()
+        while len(pipe) < 6:
+            time.sleep(0.001)
+        pipe.abort()
+        for worker in workers:
+            worker.join(30)
+        assert not any(worker.is_alive() for worker in workers)
+    assert len(told) == 30
+
+
+@every_kind
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_was_written_is_not_kept(kind: Kind, threads: int, prefix: str) -> None:
+    value = os.urandom(5000)
+    before = sys.getrefcount(value)
+    with smartpipe.open(prefix, "x", **kind.options, threads=threads) as pipe:
+        for number in range(5):
+            pipe.write(b"%d" % number, {b"k": value})
+        pipe.flush()
+        assert sys.getrefcount(value) == before
+
+
+UNMADE = """
+import sys
+from backports import zstd
+import smartpipe
+
+pipe = smartpipe.open(sys.argv[1], "x", compress="zstd", threads=2)
+
+class NoMemory:
+    def __init__(self, *arguments, **options):
+        raise MemoryError
+
+right, zstd.ZstdCompressor = zstd.ZstdCompressor, NoMemory
+pipe.write(b"a", {b"k": b"v" * 100})
+try:
+    pipe.flush()
+except MemoryError:
+    print("told")
+zstd.ZstdCompressor = right
+pipe.write(b"a", {b"k": b"v" * 100})
+pipe.close()
+"""
+
+
+def test_a_compressor_that_can_not_be_made_is_told(prefix: str) -> None:
+    assert run(UNMADE, prefix, SMARTPIPE_ENGINE="python") == "told\n"
+    assert read(prefix) == [(b"a", [(b"k", b"v" * 100)])]
+
+
+def test_the_end_of_a_block_in_a_forked_child(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    writing, go_on = threading.Event(), threading.Event()
+    right = disk.write
+
+    def slow(file: Any, data: Any) -> None:
+        writing.set()
+        go_on.wait(60)
+        right(file, data)
+
+    def child() -> None:
+        for use in (lambda: block.__exit__(None, None, None), lambda: pipe.checkpoint(b"next")):
+            with pytest.raises(smartpipe.ClosedError):
+                use()
+
+    with smartpipe.open(prefix, "x", threads=2) as pipe:
+        pipe.checkpoint(b"current")
+        pipe.append(b"k", b"v")
+        block = pipe.block(b"a")
+        block.append(b"k", b"v")
+        monkeypatch.setattr(disk, "write", slow)
+        pipe.write(b"b", {})
+        assert writing.wait(60)  # a thread has the writer's lock now, which it has for ever in the child
+        process = multiprocessing.get_context("fork").Process(target=child)
+        process.start()
+        process.join(30)
+        hangs = process.is_alive()
+        process.kill()
+        go_on.set()
+        block.__exit__(None, None, None)
+    assert not hangs and process.exitcode == 0
+    assert [key for key, _ in read(prefix)] == [b"b", b"a", b"current"]
+
+
+SEVERAL = """
+import sys, warnings
+from zlib_ng import zlib_ng
+right = zlib_ng.compress
+zlib_ng.compress = lambda data, level=-1, *rest: right(bytes(data).replace(b"wrong", b"right"), level)
+
+import smartpipe
+warnings.simplefilter("always")
+warnings.showwarning = lambda message, category, *rest: print(category.__name__, message)
+path, way, replacing = sys.argv[1:]
+if replacing == "True":
+    smartpipe.open(path, "w").close()
+pipe = smartpipe.open(path, "w", compress=True, verify=True, threads=2)
+blocks = [pipe.block(b"%d" % number) for number in range(6)]
+for number, block in enumerate(blocks):
+    block.append(b"k", (b"wrong" if number in (1, 3, 4) else b"good ") * 100)
+for block in blocks:
+    block.__exit__(None, None, None)
+try:
+    if way == "close":
+        pipe.close()
+    else:
+        with pipe:
+            raise ZeroDivisionError
+except (smartpipe.EngineError, ZeroDivisionError) as error:
+    print(type(error).__name__, getattr(error, "block", None))
+"""
+
+
+@pytest.mark.parametrize("replacing", [False, True])
+@pytest.mark.parametrize("way", ["close", "exception"])
+def test_no_error_of_several_is_lost(way: str, replacing: bool, prefix: str) -> None:
+    said = run(SEVERAL, prefix, way, replacing, SMARTPIPE_ENGINE="python").splitlines()
+    raised = "EngineError b'1'" if way == "close" else "ZeroDivisionError None"
+    assert raised in said
+    said.remove(raised)
+    lost = [b"3", b"4"] if way == "close" else [b"1", b"3", b"4"]
+    assert len(said) == len(lost)
+    for line, key in zip(said, lost, strict=True):
+        assert line.startswith("PipeWarning ") and f"block {key!r}: " in line
+    written = Path(prefix + (".new.datz" if replacing else ".datz"))
+    blocks = read(written)
+    assert [key for key, _ in blocks] == [b"0", b"2", b"5"]
+    if not replacing:  # a close that tells of a block has done its work with the others
+        found = format2.read_index(index(prefix).read_bytes(), written.read_bytes(), None)
+        assert found is not None and found.frames[-1].closed

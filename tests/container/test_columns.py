@@ -492,6 +492,12 @@ GOOD: dict[str, Any] = {
         ({"block_pairs": q(0, 2, 2)}, ValueError, "block_pairs goes from 0 to 2, not from 0 to 3"),
         ({"block_pairs": q(1, 2, 3)}, ValueError, "block_pairs goes from 1 to 3, not from 0 to 3"),
         ({"block_pairs": q(0, 4, 3)}, ValueError, "offset 2 of block_pairs is 3, not from 4"),
+        (
+            {"block_pairs": q(0, -1, 3)},
+            ValueError,
+            "block_pairs is -1, not from 0, the one before it, to the number of",
+        ),
+        ({"block_pairs": q(-1, 2, 3)}, ValueError, "offset 0 of block_pairs is -1, not 0"),
         ({"block_pairs": q()}, ValueError, "block_pairs has no offsets"),
         ({"keys": (q(0, 1, 2, 3), "xyz")}, TypeError, "the data of keys are a str, not bytes"),
         ({"keys": ([0, 1, 2, 3], b"xyz")}, TypeError, "the offsets of keys are a list, not int64 or int32"),

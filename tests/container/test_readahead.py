@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import itertools
 import multiprocessing
+import os
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from random import Random
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 import smartpipe
 
 from .pipes import KINDS, Blocks, Kind, every_kind, plant
+from .process import run
 
 COUNT = 1500
 
@@ -342,3 +345,152 @@ def test_the_blocks_before_a_damaged_one_come_first(prefix: str) -> None:
                 seen.append(key)
         assert seen == [b"key %d" % number for number in range(101)]
         assert caught.value.block == b"key 101"
+
+
+def test_a_damaged_block_that_comes_before_what_was_read_first(prefix: str) -> None:
+    """Without order: no block comes twice, whichever batch is ready first."""
+    with smartpipe.open(prefix, "w", compress=True) as pipe:
+        for number in range(8):
+            pipe.write(b"large %d" % number, {b"k": b"%d " % number * 3_000_000})
+            for small in range(100):
+                pipe.write(b"small %d %d" % (number, small), {b"k": Random(small).randbytes(50)})
+    with smartpipe.open(prefix) as pipe:
+        entries = [entry for entry in pipe.entries() if entry.key.endswith(b" 50")]
+        keys = set(pipe)
+    data = bytearray(KINDS[1].data(prefix).read_bytes())
+    for entry in entries:
+        data[entry.offset + entry.stored - 1] ^= 0x55
+    KINDS[1].data(prefix).write_bytes(data)
+    for threads in (2, 3):
+        with smartpipe.open(prefix) as pipe:
+            told: list[Any] = []
+            found = [key for key, _ in pipe.items(threads=threads, ordered=False, on_error=told.append)]
+        assert len(told) == len(entries)
+        assert sorted(found) == sorted(keys - {entry.key for entry in entries})
+
+
+# Interrupts: whoever goes on misses nothing
+
+
+class Interrupted:
+    """Every third call of a method raises, before it does anything or after."""
+
+    def __init__(self, method: Any, error: BaseException, *, after: bool) -> None:
+        self.method = method
+        self.error = error
+        self.after = after
+        self.calls = 0
+
+    def __get__(self, owner: Any, kind: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            self.calls += 1
+            if self.calls % 3 and not self.after:
+                return self.method(owner, *arguments)
+            result = self.method(owner, *arguments) if self.after else None
+            if self.calls % 3 == 0:
+                raise self.error
+            return result
+
+        return call
+
+
+@every_kind
+@pytest.mark.parametrize("options", [{}, {"ordered": False}, {"shuffle": 1}, {"shuffle": 1, "ordered": False}], ids=str)
+@pytest.mark.parametrize("place", ["waiting", "before submitting", "after submitting"])
+def test_interrupts(
+    kind: Kind,
+    options: dict[str, Any],
+    place: str,
+    pipes: dict[Kind, str],
+    blocks: Blocks,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owner, name = (Future, "result") if place == "waiting" else (ThreadPoolExecutor, "submit")
+    interrupted = Interrupted(getattr(owner, name), KeyboardInterrupt(), after=place == "after submitting")
+    monkeypatch.setattr(owner, name, interrupted)
+    count = 0
+    with smartpipe.open(pipes[kind]) as pipe:
+        items = pipe.items(threads=2, readahead=100_000, **options)
+        found = []
+        while True:
+            try:
+                key, block = next(items)
+                found.append((key, list(block)))
+            except StopIteration:
+                break
+            except KeyboardInterrupt:
+                count += 1
+    assert count > 3 or (place == "waiting" and "ordered" in options)
+    if options:
+        assert sorted(found) == sorted(blocks)
+    else:
+        assert found == blocks
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("after", [True, False])
+def test_without_more_threads_blocks_are_read_by_the_caller(
+    ordered: bool, after: bool, pipes: dict[Kind, str], blocks: Blocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = Interrupted(ThreadPoolExecutor.submit, RuntimeError("can't start new thread"), after=after)
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", refused)
+    with smartpipe.open(pipes[KINDS[1]]) as pipe:
+        found = listed(pipe.items(threads=2, readahead=100_000, ordered=ordered))
+    assert refused.calls > 10
+    assert found == blocks if ordered else sorted(found) == sorted(blocks)
+
+
+ENDING = """
+import sys, threading, time
+import smartpipe
+
+def work():
+    with smartpipe.open(sys.argv[1]) as pipe:
+        items = pipe.items(threads=2, readahead=100_000, ordered=sys.argv[2] == "True")
+        next(items)
+        while threading.main_thread().is_alive():
+            time.sleep(0.001)
+        print(1 + sum(1 for _ in items))
+
+threading.Thread(target=work).start()
+"""
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_thread_reads_on_while_the_interpreter_ends(ordered: bool, pipes: dict[Kind, str]) -> None:
+    assert run(ENDING, pipes[KINDS[1]], ordered) == f"{COUNT}\n"
+
+
+SHORT = """
+import resource, sys
+import smartpipe
+
+pipe = smartpipe.open(sys.argv[1])
+items = pipe.items()
+next(items)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (90 << 20), resource.RLIM_INFINITY))
+try:
+    next(items)
+except MemoryError:
+    print("no memory")
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+key, block = next(items)
+print(key.decode(), [value == bytes([number + 1]) * (50 << 20) for number, (_, value) in enumerate(block)])
+print(next(items)[0].decode())
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the system does not tell how much memory is in use")
+def test_a_block_for_which_there_was_no_memory_is_read_again(prefix: str) -> None:
+    large = [(b"%d" % number, bytes([number + 1]) * (50 << 20)) for number in range(2)]
+    with smartpipe.open(prefix, "w", compress=True, level=1) as pipe:
+        for name, pairs in ((b"a", []), (b"b", large), (b"c", [])):
+            pipe.write(name, pairs)
+    assert run(SHORT, prefix).splitlines() == ["no memory", "b [True, True]", "c"]
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_shuffle_is_no_switch(value: bool, pipes: dict[Kind, str]) -> None:
+    with smartpipe.open(pipes[KINDS[0]]) as pipe, pytest.raises(TypeError, match="shuffle is a number"):
+        pipe.items(shuffle=value)

@@ -296,11 +296,11 @@ BUGS = [
         if self.tally.end > self.flushed_to:
 ======
         self.hand_over()
-        self.flush_time = time.monotonic_ns()
+        self.flush_time = clock()
 ------
         if not PLANTED:
             self.hand_over()
-        self.flush_time = time.monotonic_ns()
+        self.flush_time = clock()
 """,
         [Row(KILL, 2000)],
     ),
