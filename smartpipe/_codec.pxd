@@ -147,6 +147,7 @@ cdef class Buffer:
     cdef size_t size
     cdef size_t capacity
     cdef int reserve(self, size_t capacity) except -1
+    cdef void empty(self, size_t most) noexcept
     cdef uint8_t *extend(self, size_t n) except NULL
     cdef int append(self, const void *p, size_t n) except -1
 

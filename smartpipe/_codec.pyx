@@ -471,6 +471,14 @@ cdef class Buffer:
         self.capacity = capacity
         return 0
 
+    cdef void empty(self, size_t most) noexcept:
+        """Forget all bytes, and give the memory back where it is for more than so many."""
+        self.size = 0
+        if self.capacity > most:
+            free(self.data)
+            self.data = NULL
+            self.capacity = 0
+
     cdef uint8_t *extend(self, size_t n) except NULL:
         """n more bytes, whose content is whatever it is."""
         cdef size_t size = self.size

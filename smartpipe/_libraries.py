@@ -115,12 +115,12 @@ def addresses(name: str) -> list[int] | None:
     module = _first(library.modules)
     if module is None or getattr(module, "__file__", None) is None:
         return None
-    import ctypes
-
     try:
+        import ctypes
+
         exported = ctypes.CDLL(module.__file__)
         functions = [getattr(exported, library.prefix + function) for function in library.functions]
-    except (OSError, AttributeError):
+    except (ImportError, OSError, AttributeError):
         return None
     return [ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions]
 

@@ -50,5 +50,7 @@ export TORTURE_SCALE="${TORTURE_SCALE:-0.02}"
     --deselect tests/hostile/test_malicious.py::test_ten_gigabytes_of_honest_zeros \
     --deselect tests/hostile/test_malicious.py::test_a_million_blocks_under_one_key \
     --deselect tests/hostile/test_malicious.py::test_a_million_entries_of_format_1_at_one_place \
+    --deselect tests/container/test_background.py::test_large_blocks_among_small_ones_take_no_more_memory_than_is_under_way \
+    --deselect tests/container/test_readahead.py::test_a_block_for_which_there_was_no_memory_is_read_again \
     --deselect tests/container/test_reader.py::test_a_block_that_is_kept_keeps_no_other_one \
     --deselect tests/operations/test_map.py::test_a_worker_that_dies_is_named_with_its_block "$@"

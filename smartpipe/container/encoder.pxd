@@ -13,6 +13,7 @@ cdef class Encoder:
     cdef readonly uint32_t pairs
     cdef Buffer out                # the bytes for the data file, after `encode`
     cdef int clear(self) except -1
+    cdef size_t most_kept(self) noexcept
     cdef int add(self, object key, object value) except -1
     cdef int put(self, bytes key, bytes value) except -1
     cdef int add_rows(self, Rows rows) except -1

@@ -23,6 +23,9 @@ cdef uint64_t LARGE = 4096
 cdef uint64_t QUICK = 4096
 # A plain block of up to so many bytes is put together without giving the GIL up, which would take longer.
 cdef uint64_t SMALL = 16 << 10
+# Memory for so many bytes is kept for the next block, and that for more where this block needed it: a writer with
+# threads has hundreds of encoders, each of which meets a large block at some time.
+cdef uint64_t KEPT = 64 << 10
 
 
 cdef class Encoder:
@@ -81,10 +84,13 @@ cdef class Encoder:
 
     cdef int clear(self) except -1:
         """Forget the pairs, to begin anew."""
+        self.out.empty(self.most_kept())
         self.raw = 0
         self.pairs = 0
-        self.out.size = 0
         return 0
+
+    cdef size_t most_kept(self) noexcept:
+        return max(KEPT, 4 * self.raw)
 
     cdef int put(self, bytes key, bytes value) except -1:
         raise TypeError("an encoder is of a format")
@@ -107,9 +113,8 @@ cdef class Encoder1(Encoder):
         self.data = Buffer() if codec != SP_NONE else self.out
 
     cdef int clear(self) except -1:
-        Encoder.clear(self)
-        self.data.size = 0
-        return 0
+        self.data.empty(self.most_kept())
+        return Encoder.clear(self)
 
     cdef int put(self, bytes key, bytes value) except -1:
         sp_store32(self.data.extend(4), <uint32_t>PyBytes_GET_SIZE(key))
@@ -163,13 +168,14 @@ cdef class Encoder2(Encoder):
         self.large = []
 
     cdef int clear(self) except -1:
-        Encoder.clear(self)
-        for buffer in (self.key_lengths, self.value_lengths, self.keys, self.small, self.segments, self.pointers):
-            (<Buffer>buffer).size = 0
+        cdef size_t most = self.most_kept()
+        for buffer in (self.key_lengths, self.value_lengths, self.keys, self.small, self.head, self.segments,
+                       self.pointers):
+            (<Buffer>buffer).empty(most)
         self.large.clear()
         self.large_raw = 0
         self.rows = None
-        return 0
+        return Encoder.clear(self)
 
     cdef int put(self, bytes key, bytes value) except -1:
         cdef size_t key_length = PyBytes_GET_SIZE(key), length = PyBytes_GET_SIZE(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_TOKEN = re.compile(r"smartpipe:([0-9a-f]{16}):(\d{1,20}):(\d{1,20}):(\d{1,20})")
+_TOKEN = re.compile(r"smartpipe:([0-9a-f]{16}):(\d{1,20}):(\d{1,20}):(\d{1,20})", re.ASCII)
 
 
 class Position(int):

@@ -16,6 +16,8 @@ from smartpipe import errors
 
 # A batch of a thread: large enough that handing it over costs nothing beside it.
 cdef uint64_t MOST = 1 << 19
+# The memory of a batch of more bytes, a large block, is not kept for others: each would meet one at some time.
+cdef uint64_t LARGE = 4 * MOST
 # Batches of each thread: what lies ready longer is no longer in the processor's caches when it is looked at.
 cdef Py_ssize_t DEEP = 3
 # Blocks of a batch in random order, each of which is read alone.
@@ -44,7 +46,8 @@ cdef class Readahead:
         cdef Batch batch
         if self.given is not None:
             self.used -= cost(self.given)
-            self.idle.append(self.given)
+            if cost(self.given) <= LARGE:
+                self.idle.append(self.given)
             self.given = None
         if self.pid != os.getpid():
             self.begin_anew()

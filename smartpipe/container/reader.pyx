@@ -141,10 +141,10 @@ cdef class Reader:
 
     def confine(self, split):
         """Show only the blocks of a split."""
-        if split.id != self.layout.source.id or split.stop > self.stop:
+        if split.id != self.layout.source.id or not 0 <= split.start <= split.stop <= self.stop:
             self.close()
-            raise errors.FormatError(f"blocks up to {split.stop} of the pipe {split.id:016x} were expected, and "
-                                     "this is another pipe", path=self.data_path)
+            raise errors.FormatError(f"blocks {split.start} to {split.stop} of the pipe {split.id:016x} were expected, "
+                                     f"and this is another pipe, or has only {self.stop}", path=self.data_path)
         self.first = self.cursor = split.start
         self.stop = split.stop
         self.confined = True

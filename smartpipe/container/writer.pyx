@@ -63,6 +63,7 @@ cdef class Writer:
     cdef BlockWriter current       # of checkpoint and append
     cdef readonly object recovered
     cdef readonly bint closed
+    cdef bint foreign              # closed in a forked child, where only the parent's threads may give the lock back
 
     def __cinit__(self):
         self.closed = True
@@ -412,6 +413,8 @@ cdef class Writer:
 
     cdef int check_owner(self) except -1:
         """Refuse a copy in a forked child. There a thread that only the parent has may hold the lock for ever."""
+        if self.foreign:
+            self.check_open()
         return 0 if self.closed else self.output.check_owner()
 
     cdef int check_ready(self) except -1:
@@ -523,10 +526,9 @@ cdef class Writer:
 
     cdef bint inherited(self) except -1:
         """Whether this is a copy in a forked child, which has no part in the pipe: closing it does nothing."""
-        if self.closed or self.output.data.number >= 0:
-            return False
-        self.closed = True
-        return True
+        if not self.closed and self.output.data.number < 0:
+            self.foreign = self.closed = True
+        return self.foreign
 
     def _release(self):
         self.closed = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterable
+from operator import index
 from typing import Any
 
 import smartpipe
@@ -38,13 +39,17 @@ def train(
     >>> with smartpipe.open("smaller", "w", compress="zstd", dictionary=dictionary) as pipe:
     ...     pipe.write(b"1", {b"result": b'{"title": "page 1", "words": 7}'})
     """
+    size = index(size)
     if not LEAST_BYTES <= size <= MOST_BYTES:
         raise ValueError(f"size is {size}, not from {LEAST_BYTES} to {MOST_BYTES}")
     require(ZSTD)
-    wanted = None if select is None else set(select)
+    if select is not None and not isinstance(select, (bytes, str)):
+        select = list(select)
     samples: list[bytes] = []
     total = 0
     with smartpipe.open(src, **options) as reader:
+        reader.items(select=select)  # raises what is wrong with select
+        wanted = None if select is None else {bytes(key) for key in select}
         # Where nothing tells how much there is, the first blocks have to do.
         step = max(1, reader.stats().get("raw_bytes", 0) // (ENOUGH * size))
         for number, key in enumerate(reader):

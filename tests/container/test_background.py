@@ -470,6 +470,11 @@ def test_the_end_of_a_block_in_a_forked_child(prefix: str, monkeypatch: pytest.M
         for use in (lambda: block.__exit__(None, None, None), lambda: pipe.checkpoint(b"next")):
             with pytest.raises(smartpipe.ClosedError):
                 use()
+        for end in (pipe.abort, pipe.close, pipe.close, lambda: pipe.__exit__(None, None, None)):
+            end()
+        for use in (pipe.flush, lambda: pipe.write(b"more", {}), lambda: b"a" in pipe):
+            with pytest.raises(smartpipe.ClosedError):
+                use()
 
     with smartpipe.open(prefix, "x", threads=2) as pipe:
         pipe.checkpoint(b"current")
@@ -536,3 +541,25 @@ def test_no_error_of_several_is_lost(way: str, replacing: bool, prefix: str) -> 
     if not replacing:  # a close that tells of a block has done its work with the others
         found = format2.read_index(index(prefix).read_bytes(), written.read_bytes(), None)
         assert found is not None and found.frames[-1].closed
+
+
+MIXED = """
+import resource, sys
+import smartpipe
+
+begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+options = {"compress": sys.argv[2] == "True", "format": int(sys.argv[3]), "level": 1}
+with smartpipe.open(sys.argv[1], "x", **options, threads=2) as pipe:
+    for large in range(60):
+        for small in range(67):
+            pipe.write(b"%d %d" % (large, small), {b"k": b"v" * 1000})
+        pipe.write(b"%d" % large, [(b"%d" % number, bytes(4000)) for number in range(2000)])
+unit = 1 if sys.platform == "darwin" else 1024
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begin) * unit)
+"""
+
+
+@every_kind
+def test_large_blocks_among_small_ones_take_no_more_memory_than_is_under_way(kind: Kind, prefix: str) -> None:
+    # At most 64 MiB of pairs are under way, and a block has 8 MB of them; 60 blocks have 480.
+    assert int(run(MIXED, prefix, kind.compress, kind.format)) < 250 << 20

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from backports import zstd
@@ -398,3 +399,12 @@ def test_training_takes_the_pairs_that_are_selected(prefix: str) -> None:
     write(prefix, RECORDS, None)
     assert b"200 in " in smartpipe.train(prefix, size=2000)
     assert b"200 in " not in smartpipe.train(prefix, size=2000, select=[b"result"])
+
+
+@pytest.mark.parametrize("options", [{"select": b"k"}, {"select": ["k"]}, {"size": 1000.5}, {"size": "1000"}], ids=str)
+def test_misuse_of_train(options: dict[str, Any], prefix: str) -> None:
+    with smartpipe.open(prefix, "w") as pipe:
+        for number in range(1000):
+            pipe.write(b"%d" % number, {b"k": b"page %d" % number})
+    with pytest.raises(TypeError):
+        smartpipe.train(prefix, **options)

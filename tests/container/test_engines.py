@@ -200,3 +200,15 @@ def test_pages_with_every_level(prefix: str) -> None:
         for kind in (KINDS[1], KINDS[3]):
             write(prefix, PAGES, kind, level=level)
             assert read(prefix) == PAGES
+
+
+WITHOUT_CTYPES = """
+import sys
+sys.modules["ctypes"] = None
+import smartpipe
+print(smartpipe.engines()["zlib"]["binding"])
+"""
+
+
+def test_without_ctypes_python_apis_are_called() -> None:
+    assert run(WITHOUT_CTYPES, SMARTPIPE_ENGINE="") == "python\n"

@@ -1030,3 +1030,12 @@ def test_the_original_reader_reads_what_the_original_wrote(kind: Kind, prefix: s
         found.append((key, list(pipe.pull_block())))
     assert found == PAGES
     pipe.close()
+
+
+@pytest.mark.parametrize("change", [{"start": 3, "stop": 1}, {"start": -1}, {"stop": 5}, {"stop": 1 << 70}, {"id": 1}])
+def test_a_split_of_blocks_that_are_not_there(change: dict[str, Any], prefix: str) -> None:
+    write(prefix, PAGES, KINDS[0])
+    with smartpipe.open(prefix) as pipe:
+        (part,) = pipe.splits(1)
+    with pytest.raises(smartpipe.FormatError, match="were expected"):
+        smartpipe.open(part._replace(**change))
