@@ -7,7 +7,10 @@ as often as the interpreter lets them, and run side by side where it has no lock
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
 import sys
+import sysconfig
 import threading
 import time
 import warnings
@@ -542,3 +545,22 @@ def test_a_thread_closes_a_writer_while_others_write(kind: Kind, prefix: str) ->
             assert sorted(reader) == sorted(written)
             for key, block in reader.items():
                 check(key, block)
+
+
+# The interpreter
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this interpreter always has its lock")
+def test_no_extension_brings_the_lock_of_the_interpreter_back() -> None:
+    code = """
+import importlib, pathlib, sys
+from zlib_ng import zlib_ng  # which may do so itself
+before = sys._is_gil_enabled()
+import smartpipe
+package = pathlib.Path(smartpipe.__file__).parent
+for path in package.rglob("*.pyx"):
+    importlib.import_module(".".join(path.relative_to(package.parent).with_suffix("").parts))
+assert sys._is_gil_enabled() == before
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHON_GIL"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
