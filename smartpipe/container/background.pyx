@@ -76,7 +76,7 @@ cdef class Background:
         return 0
 
     def _work(self):
-        cdef Compressor compressor = self.compressors.take()
+        cdef Compressor compressor = None
         cdef Job job
         cdef list jobs = []
         while True:
@@ -88,10 +88,13 @@ cdef class Background:
                 jobs = self.take()
                 if not jobs:
                     self.running -= 1
-                    self.compressors.give(compressor)
+                    if compressor is not None:
+                        self.compressors.give(compressor)
                     return
             for job in jobs:
                 try:
+                    if compressor is None:
+                        compressor = self.compressors.take()
                     job.encoder.encode(job.key, compressor)
                     if self.verify:
                         job.encoder.prove(compressor)

@@ -12,7 +12,7 @@ cdef class Pool:
 
 
 cdef enum:
-    MOST_KEPT = 3
+    MOST_KEPT = 2
 
 
 cdef class Stock:
