@@ -54,6 +54,8 @@ setup(
             "cdivision": True,
             "nonecheck": True,
             "embedsignature": True,
+            # The interpreter need not take its lock back for these: docs/threads.md.
+            "freethreading_compatible": True,
             "linetrace": BUILD == "coverage",
         },
     )

@@ -26,16 +26,20 @@ static uint64_t multiply_high(uint64_t a, uint64_t b) {
     return a1 * b1 + (middle >> 32) + (middle2 >> 32);
 }
 
+static inline int is_checked(const sp_run *run, uint64_t page) {
+    return atomic_load_explicit(&run->checked[page >> 3], memory_order_relaxed) >> (page & 7) & 1;
+}
+
 /* Checks the pages that were not yet, up to the last: SP_OK or SP_CHECKSUM. */
 static int check_pages(const sp_run *run, uint64_t page, uint64_t last, sp_crc32 crc32) {
     uint64_t size = ((uint64_t)(run->keys - run->body) + run->key_bytes + 7) & ~(uint64_t)7;
     for (; page <= last; page++) {
-        if (run->checked[page >> 3] >> (page & 7) & 1)
+        if (is_checked(run, page))
             continue;
         uint64_t at = page * SP_PAGE, length = size - at < SP_PAGE ? size - at : SP_PAGE;
         if (crc32(0, run->body + at, (size_t)length) != sp_load32(run->sums + 4 * page))
             return SP_CHECKSUM;
-        run->checked[page >> 3] |= (uint8_t)(1 << (page & 7));
+        atomic_fetch_or_explicit(&run->checked[page >> 3], (uint8_t)(1 << (page & 7)), memory_order_relaxed);
     }
     return SP_OK;
 }
@@ -45,7 +49,7 @@ static inline int touch(const sp_run *run, const uint8_t *p, uint64_t n, sp_crc3
     if (run->sums == NULL || n == 0)
         return SP_OK;
     uint64_t at = (uint64_t)(p - run->body), first = at / SP_PAGE, last = (at + n - 1) / SP_PAGE;
-    if (first == last && (run->checked[first >> 3] >> (first & 7) & 1) != 0)
+    if (first == last && is_checked(run, first))
         return SP_OK;
     return check_pages(run, first, last, crc32);
 }

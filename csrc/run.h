@@ -4,7 +4,12 @@
 #ifndef SMARTPIPE_RUN_H
 #define SMARTPIPE_RUN_H
 
+#include <stdatomic.h>
+
 #include "frame.h"
+
+/* Bits that threads set side by side. Each says of bytes that never change that they are good, and nothing else. */
+typedef _Atomic(uint8_t) sp_flags;
 
 typedef struct sp_run {
     const uint8_t *entries, *keys;
@@ -12,7 +17,7 @@ typedef struct sp_run {
     uint64_t count, key_bytes, slot_count;
     /* Of a mapped frame: what its sums cover, the sums, and a bit for each page that was checked. NULL in memory. */
     const uint8_t *body, *sums;
-    uint8_t *checked;
+    sp_flags *checked;
 } sp_run;
 
 /* Checks all pages: SP_OK or SP_CHECKSUM. */

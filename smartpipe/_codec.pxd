@@ -131,6 +131,7 @@ cdef extern from "frame.h":
     void sp_entry_decode(const uint8_t *p, sp_entry *entry) nogil
 
 cdef extern from "run.h":
+    ctypedef uint8_t sp_flags
     ctypedef struct sp_run:
         const uint8_t *entries
         const uint8_t *keys
@@ -138,7 +139,7 @@ cdef extern from "run.h":
         uint64_t count, key_bytes, slot_count
         const uint8_t *body
         const uint8_t *sums
-        uint8_t *checked
+        sp_flags *checked
 
 
 cdef class Buffer:

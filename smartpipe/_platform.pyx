@@ -11,6 +11,7 @@ import stat
 import sys
 import weakref
 
+cimport cython
 from libc.errno cimport EINTR
 from libc.errno cimport errno as c_errno
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
@@ -105,8 +106,10 @@ cdef class Descriptor:
         self.close()
 
     def close(self):
-        cdef int number = self.number
-        self.number = -1
+        cdef int number
+        with cython.critical_section(self):
+            number = self.number
+            self.number = -1
         if number >= 0:
             if self.owner == getpid():
                 # A child that was forked meanwhile may still have the file open, and with it the lock.

@@ -35,13 +35,13 @@ def run(*command: str | Path, cwd: Path | None = None) -> None:
 
 
 def pythons() -> list[str]:
-    """Return one interpreter of every supported minor version that can be found."""
+    """Return one interpreter of every supported minor version that can be found, and of those without the lock."""
     found = {}
-    for minor in range(10, 15):
+    for minor in ("10", "11", "12", "13", "14", "13t", "14t"):
         name = f"python3.{minor}"
         candidates = [
             shutil.which(name),
-            *sorted(glob.glob(os.path.expanduser(f"~/.pyenv/versions/3.{minor}.*/bin/{name}"))),
+            *sorted(glob.glob(os.path.expanduser(f"~/.pyenv/versions/3.{minor[:2]}.*/bin/{name}"))),
         ]
         for candidate in filter(None, candidates):
             works = subprocess.run([candidate, "-c", "import ensurepip, ssl, sqlite3"], capture_output=True)

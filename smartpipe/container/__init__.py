@@ -1,1 +1,4 @@
-"""One pipe: its writer, its reader, its index."""
+"""One pipe: its writer, its reader, its index.
+
+By which rules threads share these objects: docs/threads.md, «How it is done».
+"""

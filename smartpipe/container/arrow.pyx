@@ -4,6 +4,7 @@ Whoever takes the stream gets the memory of the batches, and gives it back throu
 called from any thread and without the GIL.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
@@ -159,6 +160,7 @@ cdef int begin(ArrowArray *array, int64_t length, int64_t offset, Slice owner) e
 
 
 cdef class Stream:
+    @cython.critical_section
     cdef int next(self, ArrowArray *out) except -1:
         """The next batch of rows; nothing where there is none."""
         cdef Slice rows

@@ -25,7 +25,7 @@ cdef class Job:
 
 
 cdef class Background:
-    def __init__(self, Output output, changed, int threads, bint verify, set open_keys, list encoders,
+    def __init__(self, Output output, changed, int threads, bint verify, set open_keys, Pool encoders,
                  Compressors compressors):
         from concurrent.futures import ThreadPoolExecutor
 
@@ -146,7 +146,7 @@ cdef class Background:
         self.keys.discard(job.key)
         self.open_keys.discard(job.key)
         job.encoder.clear()
-        self.encoders.append(job.encoder)
+        self.encoders.give(job.encoder)
         job.written = True
 
     cdef int drain(self) except -1:

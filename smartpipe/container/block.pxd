@@ -12,8 +12,9 @@ cdef class Block:
     """A block; see block.pyx for what users see.
 
     Its pairs are walked in `head`: all of them in format 1, and in format 2 the inflated head, with the large values in
-    segments beside it. What is NULL was not read yet. Memory is kept alive by `stored` and `inflated`, which blocks of
-    one batch share.
+    segments beside it. What is NULL was not read yet. Memory is kept alive by `stored` and `memory`, which blocks of
+    one batch share. While a thread looks at it, another may inflate the head too, or move the block elsewhere; so
+    whoever looks at it holds it.
     """
     cdef readonly bytes key
     cdef Source source
@@ -28,17 +29,18 @@ cdef class Block:
     cdef sp_segment *segments
     cdef list loaded               # the large values that were inflated; None for those that were not
     cdef bint checked              # the stored bytes of all selected values are there and match their crcs
-    cdef Buffer stored
-    cdef Buffer inflated           # where the head is, unless it is stored plain
+    cdef Buffer stored             # where `lead` is
+    cdef Buffer memory             # where `head` is
     cdef frozenset select
     cdef Py_ssize_t shown          # pairs that select leaves, -1: not counted yet
     cdef int open_record(self, Source source, uint64_t offset, sp_record *record, const uint8_t *lead, size_t present,
                          Buffer stored, uint64_t *raw) except -1
     cdef int prepare(self) except -1
-    cdef int set_head(self, const uint8_t *head) except -1
-    cdef sp_cursor cursor(self) except *
+    cdef int set_head(self, const uint8_t *head, Buffer memory) except -1
+    cdef Buffer begin(self, sp_cursor *cursor)
     cdef bint next(self, sp_cursor *cursor, sp_pair *pair) except -1
     cdef bytes value(self, sp_pair *pair)
     cdef bytes load(self, uint32_t large)
+    cdef bytes keep(self, uint32_t large, bytes value)
     cdef int load_all(self) except -1
     cdef int detach(self) except -1

@@ -1,5 +1,6 @@
 """A block of a pipe: a read-only sequence of pairs, inflated as far as somebody asks."""
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
@@ -77,16 +78,16 @@ cdef class Block:
         return 0
 
     cdef int prepare(self) except -1:
-        """See to it that the head is there."""
+        """See to it that the head is there. Threads that need it at the same time may each inflate it; one is taken."""
         cdef Task task
-        cdef Buffer inflated
+        cdef Buffer memory = self.stored
         if self.head != NULL:
             return 0
         task.stored = self.lead + sp_lead_size(&self.record) - self.record.head_stored
         if self.record.head_stored == self.record.head_raw <= SMALL:
             if crc32(task.stored, self.record.head_raw) != self.record.head_crc:
                 raise self.source.failure(SP_CHECKSUM, "the head of the record", self.key, self.offset)
-            return self.set_head(task.stored)
+            return self.set_head(task.stored, memory)
         task.size = self.record.head_stored
         task.raw = self.record.head_raw
         task.codec = self.record.codec
@@ -95,31 +96,37 @@ cdef class Block:
         task.check = task.exact = True
         task.slack = 0
         task.out = NULL
-        inflated = Buffer()
         if task.size < task.raw:
-            inflated.reserve(task.raw + SLACK)
-            task.out = inflated.data
+            memory = Buffer()
+            memory.reserve(task.raw + SLACK)
+            task.out = memory.data
             task.slack = SLACK
         self.source.run(&task, 1)
         if task.status != SP_OK:
             raise self.source.failure(task.status, "the head of the record", self.key, self.offset)
-        self.set_head(task.stored if task.out == NULL else task.out)
-        self.inflated = inflated
+        if self.head == NULL:
+            self.set_head(task.stored if task.out == NULL else task.out, memory)
         return 0
 
-    cdef int set_head(self, const uint8_t *head) except -1:
-        """Take over a head that was inflated."""
+    cdef int set_head(self, const uint8_t *head, Buffer memory) except -1:
+        """Take over a head that was inflated, and lies in `memory`."""
         cdef int status = head_check(head, &self.record, self.segments, &self.key_bytes)
         if status != SP_OK:
             raise self.source.failure(status, "the head of the record", self.key, self.offset)
+        self.memory = memory
         self.head = head
         return 0
 
-    cdef sp_cursor cursor(self) except *:
-        self.prepare()
-        if not self.table:
-            return sp_cursor_format1(self.head, self.record.pairs)
-        return sp_cursor_format2(self.head, self.record.pairs, self.key_bytes, self.segments, self.record.larges)
+    cdef Buffer begin(self, sp_cursor *cursor):
+        """Begin to walk the pairs. What comes back is the memory that the cursor points into, to be held meanwhile."""
+        with cython.critical_section(self):
+            self.prepare()
+            if self.table:
+                cursor[0] = sp_cursor_format2(self.head, self.record.pairs, self.key_bytes, self.segments,
+                                              self.record.larges)
+            else:
+                cursor[0] = sp_cursor_format1(self.head, self.record.pairs)
+            return self.memory
 
     cdef bint next(self, sp_cursor *cursor, sp_pair *pair) except -1:
         """The next pair that is selected; False at the end."""
@@ -136,15 +143,24 @@ cdef class Block:
     cdef bytes load(self, uint32_t large):
         """A large value, which is then kept."""
         cdef sp_segment *segment = &self.segments[large]
-        cdef bytes value, stored
+        cdef bytes value, stored = None
+        cdef const uint8_t *lead
+        cdef size_t present
+        cdef bint checked
+        cdef Buffer memory
         cdef Task task
-        value = self.loaded[large]
+        with cython.critical_section(self):
+            value = self.loaded[large]
+            memory = self.stored
+            lead = self.lead
+            present = self.present
+            checked = self.checked
         if value is not None:
             return value
-        if self.checked:
-            return PyBytes_FromStringAndSize(<char *>self.lead + segment.position, segment.raw)
-        if segment.position + segment.stored <= self.present:
-            task.stored = self.lead + segment.position
+        if checked:
+            return PyBytes_FromStringAndSize(<char *>lead + segment.position, segment.raw)
+        if memory is not None and segment.position + segment.stored <= present:
+            task.stored = lead + segment.position
         else:
             stored = PyBytes_FromStringAndSize(NULL, segment.stored)
             task.stored = <const uint8_t *>PyBytes_AS_STRING(stored)
@@ -166,51 +182,63 @@ cdef class Block:
             raise self.source.failure(task.status, f"the value of pair {segment.pair}", self.key,
                                       self.offset + segment.position)
         if task.out == NULL:
-            value = stored if task.stored != self.lead + segment.position else (
-                PyBytes_FromStringAndSize(<char *>task.stored, segment.raw))
-        self.loaded[large] = value
-        return value
+            value = stored if stored is not None else PyBytes_FromStringAndSize(<char *>task.stored, segment.raw)
+        return self.keep(large, value)
+
+    cdef bytes keep(self, uint32_t large, bytes value):
+        """Keep a large value; gives the one that is kept, which another thread may have loaded."""
+        with cython.critical_section(self):
+            if self.loaded[large] is None:
+                self.loaded[large] = value
+            return self.loaded[large]
 
     cdef int load_all(self) except -1:
         """Read and check everything that is selected."""
-        cdef sp_cursor cursor = self.cursor()
+        cdef sp_cursor cursor
         cdef sp_pair pair
+        cdef Buffer _held = self.begin(&cursor)
         if self.record.larges > 0:
             while self.next(&cursor, &pair):
                 if pair.value == NULL:
-                    self.loaded[pair.large] = self.load(pair.large)
+                    self.keep(pair.large, self.load(pair.large))
         return 0
 
     cdef int detach(self) except -1:
         """Move to memory of its own, so that the batch it came from can be reused."""
-        cdef Buffer own = Buffer()
+        cdef Buffer own = Buffer(), _stored, _memory
         self.load_all()
         own.append(self.head, self.record.head_raw)
-        self.head = own.data
-        self.inflated = own
-        self.stored = None
-        self.checked = False
-        self.present = 0
+        with cython.critical_section(self):
+            # Given back behind this section, in which nothing may wait.
+            _stored = self.stored
+            _memory = self.memory
+            self.head = own.data
+            self.memory = own
+            self.stored = None
+            self.lead = NULL
+            self.present = 0
+            self.checked = False
         return 0
 
     def __len__(self):
         cdef sp_cursor cursor
         cdef sp_pair pair
+        cdef Py_ssize_t count = self.shown
+        cdef Buffer _held
         if self.select is None:
             return self.record.pairs
-        if self.shown < 0:
-            cursor = self.cursor()
-            self.shown = 0
+        if count < 0:
+            _held = self.begin(&cursor)
+            count = 0
             while self.next(&cursor, &pair):
-                self.shown += 1
-        return self.shown
+                count += 1
+            self.shown = count
+        return count
 
     def __iter__(self):
         cdef Pairs pairs = Pairs.__new__(Pairs)
-        pairs.cursor = self.cursor()
+        pairs.memory = self.begin(&pairs.cursor)
         pairs.block = self
-        pairs.stored = self.stored
-        pairs.inflated = self.inflated
         return pairs
 
     def __getitem__(self, item):
@@ -225,8 +253,9 @@ cdef class Block:
 
     def _pair_at(self, Py_ssize_t number):
         """Return pair `number`, from the end where it is negative; IndexError past the end."""
-        cdef sp_cursor cursor = self.cursor()
+        cdef sp_cursor cursor
         cdef sp_pair pair
+        cdef Buffer _held = self.begin(&cursor)
         cdef Py_ssize_t i = number if number >= 0 else number + len(self)
         if i >= 0:
             while self.next(&cursor, &pair):
@@ -237,8 +266,9 @@ cdef class Block:
 
     def get(self, key, default=None):
         """Return the first value of a key, or the default where the block has none."""
-        cdef sp_cursor cursor = self.cursor()
+        cdef sp_cursor cursor
         cdef sp_pair pair
+        cdef Buffer _held = self.begin(&cursor)
         cdef bytes wanted = as_bytes(key, "the key")
         while self.next(&cursor, &pair):
             if is_key(&pair, wanted):
@@ -247,8 +277,9 @@ cdef class Block:
 
     def getall(self, key):
         """Return the list of all values of a key, in order."""
-        cdef sp_cursor cursor = self.cursor()
+        cdef sp_cursor cursor
         cdef sp_pair pair
+        cdef Buffer _held = self.begin(&cursor)
         cdef bytes wanted = as_bytes(key, "the key")
         result = []
         while self.next(&cursor, &pair):
@@ -258,8 +289,9 @@ cdef class Block:
 
     def keys(self):
         """Return the list of the keys of all pairs, in order."""
-        cdef sp_cursor cursor = self.cursor()
+        cdef sp_cursor cursor
         cdef sp_pair pair
+        cdef Buffer _held = self.begin(&cursor)
         result = []
         while self.next(&cursor, &pair):
             result.append(pair_key(&pair))
@@ -267,16 +299,18 @@ cdef class Block:
 
     def sizes(self):
         """Return the list of (key, bytes of the value) of all pairs, in order, without inflating large values."""
-        cdef sp_cursor cursor = self.cursor()
+        cdef sp_cursor cursor
         cdef sp_pair pair
+        cdef Buffer _held = self.begin(&cursor)
         result = []
         while self.next(&cursor, &pair):
             result.append((pair_key(&pair), pair.value_length))
         return result
 
     def __contains__(self, key):
-        cdef sp_cursor cursor = self.cursor()
+        cdef sp_cursor cursor
         cdef sp_pair pair
+        cdef Buffer _held = self.begin(&cursor)
         cdef bytes wanted = as_bytes(key, "the key")
         while self.next(&cursor, &pair):
             if is_key(&pair, wanted):
@@ -290,8 +324,7 @@ cdef class Block:
 cdef class Pairs:
     """The iterator over the pairs of a block. It keeps the memory that its cursor points into."""
     cdef Block block
-    cdef Buffer stored
-    cdef Buffer inflated
+    cdef Buffer memory
     cdef sp_cursor cursor
 
     def __iter__(self):
@@ -299,7 +332,10 @@ cdef class Pairs:
 
     def __next__(self):
         cdef sp_pair pair
-        if not self.block.next(&self.cursor, &pair):
+        cdef bint found
+        with cython.critical_section(self):
+            found = self.block.next(&self.cursor, &pair)
+        if not found:
             raise StopIteration
         return pair_key(&pair), self.block.value(&pair)
 

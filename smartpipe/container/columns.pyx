@@ -1,5 +1,6 @@
 """Pairs as columns: batches of numpy arrays, which are also a stream of Arrow."""
 
+cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES
 from libc.stdint cimport int64_t
 
@@ -19,8 +20,6 @@ cdef class Part:
     cdef Py_ssize_t[1] strides
 
     def __getbuffer__(self, Py_buffer *view, int flags):
-        self.strides[0] = sizeof(int64_t) if self.offsets else 1
-        self.shape[0] = <Py_ssize_t>self.buffer.size // self.strides[0]
         view.obj = self
         view.buf = self.buffer.data
         view.len = self.buffer.size
@@ -41,6 +40,8 @@ cdef Part part(Memory memory, Buffer buffer, bint offsets):
     made.memory = memory
     made.buffer = buffer
     made.offsets = offsets
+    made.strides[0] = sizeof(int64_t) if offsets else 1
+    made.shape[0] = <Py_ssize_t>buffer.size // made.strides[0]
     return made
 
 
@@ -109,11 +110,14 @@ cdef class Batches(Gatherer):
     @property
     def position(self):
         """The `Position` from which `start` goes on behind what was given so far."""
-        if self.partial is not None and self.begun is not None:
-            return self.begun
+        with cython.critical_section(self):
+            begun = self.begun if self.partial is not None else None
+            failed = self.error is not None
+        if begun is not None:
+            return begun
         position = self.items.position
         # The block whose error comes next is behind the iterator already.
-        return position if self.error is None else Position(position - 1, id=position.id)
+        return Position(position - 1, id=position.id) if failed else position
 
     def __next__(self):
         cdef Memory memory = self.gather()

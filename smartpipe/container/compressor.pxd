@@ -1,6 +1,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
 from smartpipe._codec cimport Buffer, Deflater, Dictionary, Inflater
+from smartpipe.container.pool cimport Pool
 
 
 cdef class Compressor:
@@ -20,6 +21,6 @@ cdef class Compressors:
     cdef uint8_t codec
     cdef int level
     cdef Dictionary dictionary     # None for none
-    cdef list idle
+    cdef Pool idle
     cdef Compressor take(self)
     cdef int give(self, Compressor compressor) except -1

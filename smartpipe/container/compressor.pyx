@@ -44,15 +44,12 @@ cdef class Compressors:
         self.codec = codec
         self.level = level
         self.dictionary = dictionary
-        self.idle = []
+        self.idle = Pool()
 
     cdef Compressor take(self):
         """One that nobody uses."""
-        # Between the two nothing gives the GIL up.
-        if self.idle:
-            return self.idle.pop()
-        return Compressor(self.codec, self.level, self.dictionary)
+        cdef Compressor compressor = self.idle.take()
+        return Compressor(self.codec, self.level, self.dictionary) if compressor is None else compressor
 
     cdef int give(self, Compressor compressor) except -1:
-        self.idle.append(compressor)
-        return 0
+        return self.idle.give(compressor)

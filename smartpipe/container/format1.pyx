@@ -2,6 +2,7 @@
 
 import os
 
+cimport cython
 from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
 
 from smartpipe._codec cimport (
@@ -15,7 +16,6 @@ from smartpipe.container.source cimport SLACK, Source, Task, is_too_large
 
 from smartpipe import errors
 from smartpipe._platform import open_reading
-from smartpipe.container.headers import header_of
 
 cdef uint64_t UNKNOWN = <uint64_t>-1
 cdef uint64_t PAGE = 4096  # every page of memory ends at a multiple of it
@@ -61,7 +61,7 @@ cdef class Format1(Layout):
         self.compressed = compressed
         self.index = Index()
         self.last_entry = b""
-        self.read_index(self.load_index())
+        self.read_index(*self.load_index())
         if self.index.count == 0 and self.size > 0 and (locked or not self.written):
             raise errors.CorruptError(f"the index lists no block, and the data file has {self.size} bytes: the keys of "
                                       "its blocks are lost", path=self.index_path)
@@ -75,7 +75,7 @@ cdef class Format1(Layout):
                                    f"{self.index.count} blocks are listed before it")
 
     def load_index(self):
-        """Return the index file from the last entry that was taken in on.
+        """Return the index file from the last entry that was taken in on, and the size of the data.
 
         A writer lists a block before it writes it. The size of the data is that of a moment at which nothing more was
         listed, so that the last block does not end behind itself. `written` tells whether a writer had the pipe open:
@@ -89,28 +89,28 @@ cdef class Format1(Layout):
                 size = -1
                 while size != file.size():
                     size = file.size()
-                    self.size = self.source.size()
+                    data_size = self.source.size()
                 self.written = bool(self.source.writer())
-                settled = self.written or (size == file.size() and self.size == self.source.size())
+                settled = self.written or (size == file.size() and data_size == self.source.size())
                 if settled and file.is_named(self.index_place):  # not one that a writer began anew
-                    return file.read_at(start, max(size - start, 0))
+                    return file.read_at(start, max(size - start, 0)), data_size
             finally:
                 file.close()
 
-    def read_index(self, bytes data):
+    def read_index(self, bytes data, uint64_t data_size):
         """Take in what `load_index` gave."""
         cdef sp_entry1 found
         cdef sp_entry entry, last
         cdef const uint8_t *p
         cdef size_t n, position = len(self.last_entry), last_at = 0, used
         cdef uint8_t codec = SP_ZLIB if self.compressed else SP_NONE
-        cdef uint64_t start = self.index_good - position
+        cdef uint64_t start = self.index_good - position, end = UNKNOWN
+        cdef bint torn = False
         p = data
         n = len(data)
         last.offset = last.stamp = 0
         if self.index.count > 0:
             self.index.entry(self.index.count - 1, &last)
-        self.torn = False
         while position < n:
             used = self.index.add1(p + position, n - position, codec, &last)
             if used > 0:
@@ -120,10 +120,10 @@ cdef class Format1(Layout):
                 continue
             if zeros_begin(p + position, n - position, last.offset > 0) or (
                     entry1_decode(p + position, n - position, &found) != SP_OK):
-                self.torn = True
-                self.end = torn_offset(p + position, n - position)
-                if self.end < last.offset or self.end == 0:
-                    self.end = UNKNOWN  # bytes of it did not arrive
+                torn = True
+                end = torn_offset(p + position, n - position)
+                if end < last.offset or end == 0:
+                    end = UNKNOWN  # bytes of it did not arrive
                 break
             entry.offset = found.offset
             entry.stamp = found.raw_offset
@@ -150,6 +150,12 @@ cdef class Format1(Layout):
             position += SP_ENTRY1 + found.key_length
         self.last_entry = data[last_at:position]
         self.index_good = start + position
+        # Only now, and all of it at once: whoever reads a block meanwhile takes these for where the last one ends that
+        # is listed.
+        with cython.critical_section(self):
+            self.size = data_size
+            self.torn = torn
+            self.end = end
 
     cdef uint64_t finished(self) except? 0:
         """How many blocks are whole while a writer has the pipe open: it may just be writing the last one.
@@ -164,7 +170,7 @@ cdef class Format1(Layout):
         if self.torn or entry.offset >= self.size or (not self.compressed and self.size % PAGE == 0):
             return count - 1  # listed, and perhaps not written yet
         try:
-            self.fetch(count - 1, self.key(count - 1, &entry), None)
+            self.fetch(count - 1, None, None)
         except errors.TruncatedError:
             return count - 1
         return count
@@ -173,16 +179,16 @@ cdef class Format1(Layout):
         cdef bytes data
         with self.lock:
             try:
-                data = self.load_index()
+                data, size = self.load_index()
             except FileNotFoundError:
                 raise errors.ReplacedError("the pipe is being replaced; open it again", path=self.index_path) from None
-            if self.index.count == 0 and header_of(self.source.file, self.source.path) is not None and self.size > 0:
+            if self.index.count == 0 and size > 0 and self.source.header() is not None:
                 raise errors.ReplacedError("the pipe was begun in format 2 since; open it again", path=self.source.path)
             self.check_named()  # otherwise this was the index of another pipe
-            if not data.startswith(self.last_entry) or self.size < self.last_offset():
+            if not data.startswith(self.last_entry) or size < self.last_offset():
                 raise errors.ReplacedError("the end of the pipe was cut, and perhaps written anew; open it again",
                                            path=self.source.path)
-            self.read_index(data)
+            self.read_index(data, size)
             self.whole = max(self.whole, self.finished() if self.written else self.index.count)
 
     cdef uint64_t last_offset(self) except? 0:
@@ -203,27 +209,34 @@ cdef class Format1(Layout):
                 "the key of that block is lost", path=self.index_path, offset=self.index_good)
         self.torn = False
 
-    cdef int extent(self, uint64_t number, sp_entry *entry, uint64_t *stored) except -1:
-        cdef uint64_t end = self.size
+    cdef Index extent(self, uint64_t number, sp_entry *entry, uint64_t *stored):
+        cdef uint64_t size, end, torn_end
         cdef sp_entry next
-        self.index.entry(number, entry)
-        if number + 1 < self.index.count:
-            self.index.entry(number + 1, &next)
+        cdef Index index = self.index
+        cdef bint torn
+        with cython.critical_section(self):
+            # Before the index is looked at: what is listed since does not end here.
+            size = end = self.size
+            torn = self.torn
+            torn_end = self.end
+        index.entry(number, entry)
+        if number + 1 < index.count:
+            index.entry(number + 1, &next)
             end = next.offset
-        elif self.torn:
-            if self.end == UNKNOWN:
+        elif torn:
+            if torn_end == UNKNOWN:
                 raise errors.CorruptError(
                     "where it ends is not known: the index ends within the entry of the next block",
-                    path=self.source.path, block=self.key(number, entry), offset=entry.offset)
-            end = self.end
-        if end > self.size or entry.offset > end:
+                    path=self.source.path, block=self.key(index, number, entry), offset=entry.offset)
+            end = torn_end
+        if end > size or entry.offset > end:
             raise errors.TruncatedError(
-                f"the index lists it from {entry.offset} to {max(end, entry.offset)}, the file has {self.size} bytes",
-                path=self.source.path, block=self.key(number, entry), offset=entry.offset)
+                f"the index lists it from {entry.offset} to {max(end, entry.offset)}, the file has {size} bytes",
+                path=self.source.path, block=self.key(index, number, entry), offset=entry.offset)
         stored[0] = end - entry.offset
         if is_too_large(stored[0], self.source.limit):
-            raise self.source.too_large(stored[0], self.key(number, entry), entry.offset)
-        return 0
+            raise self.source.too_large(stored[0], self.key(index, number, entry), entry.offset)
+        return index
 
     cdef uint64_t raw_size(self, uint64_t number, sp_entry *entry, uint64_t stored) except? 0:
         """The uncompressed size of a block; UNKNOWN for the last one of a compressed pipe."""
@@ -235,7 +248,7 @@ cdef class Format1(Layout):
         self.index.entry(number + 1, &next)
         if stored == 0 and next.stamp != entry.stamp:
             raise errors.CorruptError(f"no stored bytes for {next.stamp - entry.stamp} raw ones", path=self.source.path,
-                                      block=self.key(number, entry), offset=entry.offset)
+                                      block=self.key(self.index, number, entry), offset=entry.offset)
         # Sizes that are known are never taken for the unknown one; both are more than any limit.
         return min(next.stamp - entry.stamp, UNKNOWN - 1)
 
@@ -258,7 +271,7 @@ cdef class Format1(Layout):
         while self.index.count > 0:
             number = self.index.count - 1
             self.index.entry(number, &entry)
-            key = self.key(number, &entry)
+            key = self.key(self.index, number, &entry)
             try:
                 block = self.fetch(number, key, None)
             except errors.TruncatedError:
@@ -336,18 +349,19 @@ cdef class Format1(Layout):
         block.source = self.source
         block.offset = offset
         block.head = data
-        block.inflated = memory
+        block.memory = memory
         block.record.head_raw = <uint32_t>n
         return block
 
     cdef Block fetch(self, uint64_t number, bytes key, Near near):
         cdef Buffer stored = Buffer.__new__(Buffer), raw
+        cdef Index index
         cdef sp_entry entry
         cdef uint64_t size
         cdef Task task
-        self.extent(number, &entry, &size)
+        index = self.extent(number, &entry, &size)
         if key is None:
-            key = self.key(number, &entry)
+            key = self.key(index, number, &entry)
         self.plan_task(&entry, number, size, &task, key)
         self.read(near, entry.offset, size, stored.extend(size), key)
         if not self.compressed or size == 0:
@@ -373,6 +387,7 @@ cdef class Format1(Layout):
 
     cdef int plan(self, Batch batch, uint64_t number, uint64_t stop) except -1:
         cdef uint64_t size, raw
+        cdef Index index
         cdef sp_entry entry
         cdef Task task
         batch.first = batch.next = number
@@ -382,8 +397,8 @@ cdef class Format1(Layout):
         while batch.next < stop:
             key = None
             try:
-                self.extent(batch.next, &entry, &size)
-                key = self.key(batch.next, &entry)
+                index = self.extent(batch.next, &entry, &size)
+                key = self.key(index, batch.next, &entry)
                 self.plan_task(&entry, batch.next, size, &task, key)
             except errors.SmartPipeError:
                 if batch.next == number:
@@ -403,7 +418,7 @@ cdef class Format1(Layout):
         return 0
 
     cdef int load(self, Batch batch, frozenset select) except -1:
-        cdef Buffer stored = batch.idle(batch.stored), memory = batch.idle(batch.inflated), last
+        cdef Buffer stored = batch.stored.lend(), memory = batch.inflated.lend(), last
         cdef uint64_t size = batch.end - batch.begin
         cdef Task *task
         cdef Block block

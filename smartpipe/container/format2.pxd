@@ -9,11 +9,12 @@ from smartpipe.container.tally cimport Tally
 
 
 cdef class Format2(Layout):
-    cdef readonly Tally tally
+    cdef readonly Tally tally      # for threads: `totals`, as it goes with the index
     cdef readonly int codec
     cdef bint blank                # nothing was written yet when it was opened
+    cdef Tally totals(self)
     cdef Block open_block(self, const uint8_t *record, size_t present, uint64_t offset, Buffer memory, sp_entry *entry,
-                          const uint8_t *listed, bytes key)
+                          bytes key)
     cdef int scan(self, Index index, Tally tally, uint64_t floor, complaint, bint indexed) except -1
     cdef int complain_of_damage(self, Scan scan) except -1
     cdef bint same_end(self) except -1

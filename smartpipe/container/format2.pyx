@@ -2,6 +2,7 @@
 
 import os
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
@@ -49,6 +50,11 @@ cdef class Format2(Layout):
         self.size = frames.data_size
         self.scan(frames.index, frames.tally, frames.floor, frames.complaint, frames.size > 0)
 
+    @cython.critical_section
+    cdef Tally totals(self):
+        """What the records add up to, of the index as it is now."""
+        return self.tally
+
     def rebuild(self, damage):
         self.scan(Index(), Tally(), self.tally.end, str(damage), True)
         self.warn()
@@ -63,8 +69,10 @@ cdef class Format2(Layout):
             # The blocks have other numbers then, and who is in the middle of them would skip some.
             raise errors.CorruptError(f"{complaint}; it lists {self.index.count} blocks, and the data has "
                                       f"{index.count}", path=self.index_path)
-        self.index = index
-        self.tally = tally
+        _before = self.index, self.tally  # dropped behind this section, in which nothing may wait
+        with cython.critical_section(self):
+            self.index = index
+            self.tally = tally
         self.whole = index.count
         if complaint is not None and (indexed or self.size > start):
             self.complaints.append(
@@ -98,7 +106,8 @@ cdef class Format2(Layout):
                                            path=self.source.path, offset=min(size, self.tally.last))
             scan = Scan(self.source, self.index, self.tally, size, False)
             scan.run()
-            self.size = size
+            with cython.critical_section(self):
+                self.size = size
             self.complain_of_damage(scan)
             if self.whole == self.index.count:
                 self.check_named()
@@ -116,7 +125,7 @@ cdef class Format2(Layout):
         return record.crc == self.tally.last_crc
 
     def ended(self):
-        return closed_at(self.index_place, self.source) == self.tally.end == self.source.size()
+        return closed_at(self.index_place, self.source) == self.totals().end == self.source.size()
 
     @property
     def metadata(self):
@@ -124,52 +133,52 @@ cdef class Format2(Layout):
         cdef sp_record record
         cdef Buffer memory = Buffer()
         cdef Block block
-        if self.tally.metadata == 0:
+        cdef uint64_t offset = self.totals().metadata
+        if offset == 0:
             return {}
-        self.source.read_into(self.tally.metadata, SP_RECORD_HEADER, memory.extend(SP_RECORD_HEADER), None)
-        status = record_decode(memory.data, memory.size, self.source.id, self.tally.metadata, &record)
+        self.source.read_into(offset, SP_RECORD_HEADER, memory.extend(SP_RECORD_HEADER), None)
+        status = record_decode(memory.data, memory.size, self.source.id, offset, &record)
         if status != SP_OK:
-            raise self.source.failure(status, "the metadata record", None, self.tally.metadata)
+            raise self.source.failure(status, "the metadata record", None, offset)
         if is_too_large(record.size, self.source.limit):
-            raise self.source.too_large(record.size, None, self.tally.metadata)
+            raise self.source.too_large(record.size, None, offset)
         memory.size = 0
-        self.source.read_into(self.tally.metadata, record.size, memory.extend(record.size), None)
-        block = self.open_block(memory.data, record.size, self.tally.metadata, memory, NULL, NULL, None)
+        self.source.read_into(offset, record.size, memory.extend(record.size), None)
+        block = self.open_block(memory.data, record.size, offset, memory, NULL, None)
         return dict(block)
 
-    cdef int extent(self, uint64_t number, sp_entry *entry, uint64_t *stored) except -1:
+    cdef Index extent(self, uint64_t number, sp_entry *entry, uint64_t *stored):
+        cdef Index index = self.current()
         cdef sp_entry before
         try:
-            self.index.entry_and_before(number, entry, &before)
+            index.entry_and_before(number, entry, &before)
         except DamagedIndex as damage:
-            self.mend(damage)
-            self.index.entry_and_before(number, entry, &before)
+            index = self.mend(index, damage)
+            index.entry_and_before(number, entry, &before)
         stored[0] = entry.size
         if entry.offset < before.offset or entry.offset - before.offset < before.size:
-            raise self.source.failure(SP_OVERLAP, "the index entry", self.key(number, entry), entry.offset)
+            raise self.source.failure(SP_OVERLAP, "the index entry", self.key(index, number, entry), entry.offset)
         if entry.offset > self.size or entry.size > self.size - entry.offset:
             raise errors.TruncatedError(f"the index lists {entry.size} bytes here, the file has {self.size}",
-                                        path=self.source.path, block=self.key(number, entry),
+                                        path=self.source.path, block=self.key(index, number, entry),
                                         offset=entry.offset)
         if not SP_RECORD_HEADER <= entry.lead <= entry.size:
-            raise self.source.failure(SP_SIZES, "the index entry", self.key(number, entry), entry.offset)
+            raise self.source.failure(SP_SIZES, "the index entry", self.key(index, number, entry), entry.offset)
         if entry.key_length > entry.lead:
-            raise self.source.failure(SP_SIZES, "the index entry", self.key(number, entry), entry.offset)
+            raise self.source.failure(SP_SIZES, "the index entry", self.key(index, number, entry), entry.offset)
         if is_too_large(entry.size - entry.key_length, self.source.limit):
-            raise self.source.too_large(entry.size, self.key(number, entry), entry.offset)
-        return 0
+            raise self.source.too_large(entry.size, self.key(index, number, entry), entry.offset)
+        return index
 
     cdef Block open_block(self, const uint8_t *record, size_t present, uint64_t offset, Buffer memory, sp_entry *entry,
-                          const uint8_t *listed, bytes key):
+                          bytes key):
         """The record that begins at a pointer, of which `present` bytes are there, as a block with its head closed.
 
-        It has to be what the index lists: the entry, NULL for the metadata record, and the key at `listed`. `key` is
-        that key where it is known already, otherwise None.
+        It has to be what the index lists: the entry, and the key; for the metadata record these are NULL and None.
         """
         cdef Block block
         cdef sp_record header
         cdef uint64_t raw = 0
-        cdef bint same
         cdef int status = record_decode(record, present, self.source.id, offset, &header)
         if status == SP_OK and sp_lead_size(&header) > present:
             status = SP_SIZES
@@ -183,15 +192,13 @@ cdef class Format2(Layout):
             status = SP_LISTED
         if status != SP_OK:
             raise self.source.failure(status, "the header of the record", key, offset)
-        # Before anything lets another thread add to the index, where `listed` may lie.
-        same = entry == NULL or header.key_length == 0 or (
-            memcmp(record + sp_key_position(&header), listed, header.key_length) == 0)
         block = Block.__new__(Block)
         block.key = key
         block.open_record(self.source, offset, &header, record, present, memory, &raw)
         if entry == NULL:
             return block
-        if not same:
+        if header.key_length > 0 and memcmp(record + sp_key_position(&header), PyBytes_AS_STRING(key),
+                                            header.key_length) != 0:
             raise self.source.failure(SP_KEY, "the record", block.key, offset)
         if raw != entry.raw or header.codec != entry.codec:
             raise self.source.failure(SP_LISTED, "the record", block.key, offset)
@@ -199,17 +206,17 @@ cdef class Format2(Layout):
 
     cdef Block fetch(self, uint64_t number, bytes key, Near near):
         cdef Buffer memory = Buffer.__new__(Buffer)
+        cdef Index index
         cdef sp_entry entry
         cdef uint64_t stored
         cdef size_t present
-        self.extent(number, &entry, &stored)
+        index = self.extent(number, &entry, &stored)
         if key is None:
-            key = self.key(number, &entry)
+            key = self.key(index, number, &entry)
         present = first_read(&entry)
         memory.reserve(present)
         self.read(near, entry.offset, present, memory.extend(present), key)
-        return self.open_block(memory.data, present, entry.offset, memory, &entry,
-                               <const uint8_t *>PyBytes_AS_STRING(key), key)
+        return self.open_block(memory.data, present, entry.offset, memory, &entry, key)
 
     cdef size_t first_read(self, uint64_t number, uint64_t *offset) except? 0:
         cdef sp_entry entry
@@ -220,28 +227,27 @@ cdef class Format2(Layout):
 
     cdef int plan(self, Batch batch, uint64_t number, uint64_t stop) except -1:
         cdef uint64_t size
+        cdef Index index
         cdef sp_entry entry
         batch.first = batch.next = number
         batch.begin = batch.end = batch.raw = 0
-        batch.index = self.index
         while batch.next < stop:
             try:
-                self.extent(batch.next, &entry, &size)
+                index = self.extent(batch.next, &entry, &size)
             except errors.SmartPipeError:
                 if batch.next == number:
                     raise
                 break
-            if self.index is not batch.index:  # a damaged one was made anew
-                if batch.next > number:
-                    break
-                batch.index = self.index
             if batch.next > number:
+                if index is not batch.index:
+                    break  # a damaged one was made anew
                 if entry.offset < batch.end or entry.offset - batch.end > GAP:
                     break
                 if (entry.offset + size - batch.begin > batch.most or batch.raw + entry.raw > batch.most
                         or batch.next - number == MOST_BLOCKS):
                     break
             else:
+                batch.index = index
                 batch.begin = entry.offset
             batch.end = entry.offset + size
             batch.raw += entry.raw
@@ -249,7 +255,7 @@ cdef class Format2(Layout):
         return 0
 
     cdef int load(self, Batch batch, frozenset select) except -1:
-        cdef Buffer stored = batch.idle(batch.stored)
+        cdef Buffer stored = batch.stored.lend()
         cdef uint64_t number
         cdef sp_entry entry
         cdef Block block
@@ -258,7 +264,7 @@ cdef class Format2(Layout):
             batch.index.entry(batch.first, &entry)
             if entry.codec == SP_NONE:
                 # Large plain values are read to where they are given out.
-                block = self.fetch(batch.first, batch.index.key(batch.first, &entry), None)
+                block = self.fetch(batch.first, self.key(batch.index, batch.first, &entry), None)
                 block.select = select
                 block.load_all()
                 batch.blocks.append(block)
@@ -267,10 +273,10 @@ cdef class Format2(Layout):
         for number in range(batch.first, batch.next):
             batch.index.entry(number, &entry)
             block = self.open_block(stored.data + (entry.offset - batch.begin), entry.size, entry.offset, stored,
-                                    &entry, batch.index.key_at(number, &entry), None)
+                                    &entry, self.key(batch.index, number, &entry))
             block.select = select
             batch.blocks.append(block)
-        self.inflate_heads(batch.blocks, batch.tasks, batch.idle(batch.inflated))
+        self.inflate_heads(batch.blocks, batch.tasks, batch.inflated.lend())
         self.inflate_values(batch.blocks, batch.tasks)
         return 0
 
@@ -299,8 +305,10 @@ cdef class Format2(Layout):
         for block in blocks:
             if task.status != SP_OK:
                 raise self.source.failure(task.status, "the head of the record", block.key, block.offset)
-            block.inflated = memory
-            block.set_head(task.stored if task.out == NULL else task.out)
+            if task.out == NULL:
+                block.set_head(task.stored, block.stored)
+            else:
+                block.set_head(task.out, memory)
             task += 1
         return 0
 
@@ -317,7 +325,7 @@ cdef class Format2(Layout):
         for block in blocks:
             if block.record.larges == 0:
                 continue
-            cursor = block.cursor()
+            block.begin(&cursor)
             while block.next(&cursor, &pair):
                 if pair.value == NULL:
                     segment = &block.segments[pair.large]
@@ -341,7 +349,7 @@ cdef class Format2(Layout):
         for block in blocks:
             if block.record.larges == 0:
                 continue
-            cursor = block.cursor()
+            block.begin(&cursor)
             while block.next(&cursor, &pair):
                 if pair.value == NULL:
                     if task.status != SP_OK:

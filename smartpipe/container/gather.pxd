@@ -2,6 +2,7 @@ from libc.stdint cimport uint8_t, uint64_t
 
 from smartpipe._codec cimport Buffer
 from smartpipe.container.block cimport Block
+from smartpipe.container.pool cimport Stock
 
 
 cdef class Wanted:
@@ -11,7 +12,11 @@ cdef class Wanted:
 
 
 cdef class Memory:
-    """The buffers of a batch: keys and offsets of the blocks, and the two columns of their pairs."""
+    """The buffers of a batch: keys and offsets of the blocks, and the two columns of their pairs.
+
+    Each is of a stock of its own, for a later batch to use again: their sizes differ, and stay alike from batch to
+    batch.
+    """
     cdef readonly uint64_t blocks
     cdef readonly uint64_t pairs
     cdef uint64_t repeated         # bytes that a column of the block key of each pair takes
@@ -23,7 +28,6 @@ cdef class Memory:
     cdef Buffer values
     cdef Buffer value_offsets
     cdef Buffer larges             # in use only while a block is added
-    cdef int clear(self) except -1
     cdef uint64_t size(self) noexcept
     cdef int add(self, Block block, Wanted wanted) except -1
     cdef const uint8_t **larges_of(self, Block block) except? NULL
@@ -34,7 +38,7 @@ cdef class Gatherer:
     cdef object items              # the iterator over (key, block)
     cdef uint64_t limit            # bytes at which a batch ends
     cdef bint repeats              # the block key of each pair counts
-    cdef list pool                 # memory, of which some is in use
+    cdef list stocks
     cdef object begun              # the position at which the last batch began; None: there is none
     cdef Memory partial            # of an iteration that was interrupted
     cdef object error              # of the block behind the batch that was given
@@ -43,5 +47,5 @@ cdef class Gatherer:
     cdef bint running
     cdef object failure            # that was raised last
     cdef Memory gather(self)
+    cdef Memory collect(self)
     cdef int fill(self, Memory memory) except -1
-    cdef Memory idle(self)

@@ -4,6 +4,7 @@ from typing import Final
 from typing_extensions import disjoint_base
 
 from smartpipe.container.block import Block
+from smartpipe.container.pool import Stock
 
 BATCH: Final[int]
 
@@ -13,7 +14,7 @@ class Wanted:
 
 @disjoint_base
 class Memory:
-    def __init__(self) -> None: ...
+    def __init__(self, stocks: list[Stock]) -> None: ...
     @property
     def blocks(self) -> int: ...
     @property

@@ -1,7 +1,7 @@
 """Pairs gathered from blocks into columns: a few buffers for many blocks, and no object per pair."""
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from smartpipe._codec cimport (
@@ -10,14 +10,11 @@ from smartpipe._codec cimport (
 
 from smartpipe import errors
 
-cdef extern from "Python.h":
-    Py_ssize_t Py_REFCNT(PyObject *)
-    PyObject *PyList_GET_ITEM(list items, Py_ssize_t i)
-
 # Bytes at which a batch ends: few enough to stay in the caches, where the next batch is made in the memory of the last.
 BATCH = 1 << 20
 # Blocks of so many bytes are copied without the GIL. Taking it back costs more than to copy a smaller one.
 cdef uint64_t RELEASE = 64 << 10
+cdef int BUFFERS = 8  # of a batch
 
 
 cdef class Wanted:
@@ -34,25 +31,11 @@ cdef class Wanted:
 
 
 cdef class Memory:
-    def __init__(self):
-        self.block_keys = Buffer()
-        self.block_key_offsets = Buffer()
-        self.block_pairs = Buffer()
-        self.keys = Buffer()
-        self.key_offsets = Buffer()
-        self.values = Buffer()
-        self.value_offsets = Buffer()
-        self.larges = Buffer()
-        self.clear()
-
-    cdef int clear(self) except -1:
-        self.blocks = self.pairs = self.repeated = 0
-        for buffer in (self.block_keys, self.keys, self.values):
-            (<Buffer>buffer).size = 0
+    def __init__(self, list stocks):
+        (self.block_keys, self.block_key_offsets, self.block_pairs, self.keys, self.key_offsets, self.values,
+         self.value_offsets, self.larges) = [(<Stock>stock).lend() for stock in stocks]
         for buffer in (self.block_key_offsets, self.block_pairs, self.key_offsets, self.value_offsets):
-            (<Buffer>buffer).size = 0
             (<int64_t *>(<Buffer>buffer).extend(sizeof(int64_t)))[0] = 0
-        return 0
 
     cdef uint64_t size(self) noexcept:
         return (self.block_keys.size + self.block_key_offsets.size + self.block_pairs.size + self.keys.size
@@ -60,7 +43,8 @@ cdef class Memory:
 
     cdef int add(self, Block block, Wanted wanted) except -1:
         """Copy a block; an error leaves what was there before."""
-        cdef sp_cursor cursor = block.cursor()
+        cdef sp_cursor cursor
+        cdef Buffer _held = block.begin(&cursor)
         cdef const sp_wanted *keys = NULL
         cdef size_t count = 0, key_length = PyBytes_GET_SIZE(block.key)
         cdef sp_sizes sizes
@@ -131,40 +115,44 @@ cdef class Gatherer:
         self.items = items
         self.limit = limit
         self.repeats = repeats
-        self.pool = []
+        self.stocks = [Stock() for _ in range(BUFFERS)]
 
+    @cython.critical_section
     cdef Memory gather(self):
         """The next batch; None at the end. The error of a block comes when the good ones before it were given."""
-        cdef Memory memory
         if self.running:
             raise ValueError("the iterator is used by another thread at this moment; give each thread its own")
         self.running = True
         try:
-            if self.error is not None:
-                self.failure, self.error = self.error, None
-                raise self.failure
-            memory = self.partial
-            self.partial = None
-            if memory is None:
-                memory = self.idle()
-                try:
-                    self.begun = self.items.position
-                except (ValueError, errors.SmartPipeError):
-                    self.begun = None
-            try:
-                self.fill(memory)
-            except Exception as error:
-                if memory.blocks == 0:
-                    self.failure = error
-                    raise
-                self.error = error
-            except BaseException as error:
-                self.partial = memory
-                self.failure = error
-                raise
-            return memory if memory.blocks > 0 else None
+            return self.collect()
         finally:
             self.running = False
+
+    cdef Memory collect(self):
+        cdef Memory memory
+        if self.error is not None:
+            self.failure, self.error = self.error, None
+            raise self.failure
+        memory = self.partial
+        self.partial = None
+        if memory is None:
+            memory = Memory(self.stocks)
+            try:
+                self.begun = self.items.position
+            except (ValueError, errors.SmartPipeError):
+                self.begun = None
+        try:
+            self.fill(memory)
+        except Exception as error:
+            if memory.blocks == 0:
+                self.failure = error
+                raise
+            self.error = error
+        except BaseException as error:
+            self.partial = memory
+            self.failure = error
+            raise
+        return memory if memory.blocks > 0 else None
 
     cdef int fill(self, Memory memory) except -1:
         cdef Block block
@@ -179,19 +167,3 @@ cdef class Gatherer:
             memory.add(block, self.wanted)
             block = found = None  # its memory is used again
         return 0
-
-    cdef Memory idle(self):
-        """Memory that nobody looks at any more, empty."""
-        cdef Memory memory
-        cdef Py_ssize_t i
-        for i in range(len(self.pool)):
-            if Py_REFCNT(PyList_GET_ITEM(self.pool, i)) == 1:
-                memory = self.pool[i]
-                memory.clear()
-                return memory
-        # Two serve as long as only the loop over the iterator holds on to a batch.
-        if len(self.pool) == 2:
-            self.pool.clear()
-        memory = Memory()
-        self.pool.append(memory)
-        return memory

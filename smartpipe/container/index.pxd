@@ -10,7 +10,11 @@ cdef class Mapped:
 
 
 cdef class Run:
-    """Entries in file order: a frame with a table as it is mapped, or what is in memory only and may grow."""
+    """Entries in file order: a frame with a table as it is mapped, or what is in memory only and may grow.
+
+    What is mapped never changes, and threads look at it side by side. What is in memory moves when it grows, and its
+    table is made when a key is first looked for: there one thread at a time does anything.
+    """
     cdef sp_run c
     cdef uint64_t first            # the number of its first entry in the pipe
     cdef object mapped             # what keeps a mapped frame alive; None in memory
@@ -19,6 +23,10 @@ cdef class Run:
     cdef Buffer slots
     cdef Buffer checked
     cdef uint64_t hashed           # how many of its entries are in the table, of a run in memory
+    cdef int entry(self, uint64_t number, sp_entry *entry) except -1
+    cdef bytes key(self, sp_entry *entry)
+    cdef int find(self, const uint8_t *hash_key, uint64_t hash, const uint8_t *key, size_t n,
+                  uint64_t *number) except -1
     cdef int append(self, sp_entry *entry, const uint8_t *key) except -1
     cdef int take(self, Run other, uint64_t first) except -1
     cdef size_t take1(self, const uint8_t *p, size_t n, uint8_t codec, uint64_t offset, uint64_t stamp) except? 0
@@ -41,7 +49,6 @@ cdef class Index:
     cdef Run run_of(self, uint64_t number)
     cdef int entry(self, uint64_t number, sp_entry *entry) except -1
     cdef int entry_and_before(self, uint64_t number, sp_entry *entry, sp_entry *before) except -1
-    cdef const uint8_t *key_at(self, uint64_t number, sp_entry *entry)
     cdef bytes key(self, uint64_t number, sp_entry *entry)
     cdef int map_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame, bint checked) except -1
     cdef int copy_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame) except -1

@@ -2,6 +2,7 @@
 
 import os
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memcpy, memset
@@ -9,7 +10,7 @@ from libc.string cimport memcpy, memset
 from smartpipe._codec cimport (
     SP_ABSENT, SP_ENTRY, SP_FRAME_HEADER, SP_HASH_KEY, SP_NONE, SP_OK, SP_PAGE, SP_SLOT, entries1_copy,
     entries1_measure, run_check, run_copy, run_entry, run_find, run_hash, run_measure, siphash, sp_entry_decode,
-    sp_entry_encode, sp_frame, sp_frame_body, sp_frame_sums, words,
+    sp_entry_encode, sp_flags, sp_frame, sp_frame_body, sp_frame_sums, words,
 )
 
 from smartpipe._platform cimport spread
@@ -27,6 +28,31 @@ cdef class Run:
         self.keys = Buffer()
         self.slots = Buffer()
 
+    cdef int entry(self, uint64_t number, sp_entry *entry) except -1:
+        """Entry `number` of the run."""
+        cdef int status
+        if self.mapped is not None:
+            return check(run_entry(&self.c, number, entry))
+        with cython.critical_section(self):
+            status = run_entry(&self.c, number, entry)
+        return check(status)
+
+    cdef bytes key(self, sp_entry *entry):
+        """The key of an entry of the run."""
+        if self.mapped is not None:
+            return PyBytes_FromStringAndSize(<char *>self.c.keys + entry.key, entry.key_length)
+        with cython.critical_section(self):
+            return PyBytes_FromStringAndSize(<char *>self.c.keys + entry.key, entry.key_length)
+
+    cdef int find(self, const uint8_t *hash_key, uint64_t hash, const uint8_t *key, size_t n,
+                  uint64_t *number) except -1:
+        """Look for a key in memory, hashed with `hash_key`: SP_OK with its number in the run, or why not."""
+        with cython.critical_section(self):
+            if self.hashed < self.c.count:
+                self.hash(hash_key)
+            return run_find(&self.c, hash, key, n, number)
+
+    @cython.critical_section
     cdef int append(self, sp_entry *entry, const uint8_t *key) except -1:
         """Append an entry. Its key is copied, and its key position set."""
         cdef uint8_t *to
@@ -41,6 +67,7 @@ cdef class Run:
         self.c.count += 1
         return 0
 
+    @cython.critical_section
     cdef int take(self, Run other, uint64_t first) except -1:
         """Append the entries of another run from number `first` on; none where one of them is damaged."""
         cdef uint64_t count = other.c.count - first, key_bytes
@@ -57,6 +84,7 @@ cdef class Run:
         self.c.count += count
         return 0
 
+    @cython.critical_section
     cdef size_t take1(self, const uint8_t *p, size_t n, uint8_t codec, uint64_t offset, uint64_t stamp) except? 0:
         """Append the entries of format 1 at a pointer as far as nothing has to be looked at closer; gives their bytes.
         """
@@ -83,6 +111,7 @@ cdef class Run:
         self.keys.size = self.c.key_bytes
         return 0
 
+    @cython.critical_section
     cdef int cut(self, uint64_t count) except -1:
         """Forget the entries from number `count` on."""
         cdef sp_entry entry
@@ -157,7 +186,7 @@ cdef Run show(Mapped mapped, uint64_t offset, sp_frame *frame):
     run.c.key_bytes = frame.key_bytes
     run.checked = Buffer()
     memset(run.checked.extend(body // SP_PAGE // 8 + 1), 0, body // SP_PAGE // 8 + 1)
-    run.c.checked = run.checked.data
+    run.c.checked = <sp_flags *>run.checked.data
     return run
 
 
@@ -213,12 +242,10 @@ cdef class Index:
             i -= 1
             run = <Run>self.runs[i]
             if run.mapped is None:
-                if run.hashed < run.c.count:
-                    run.hash(self.own_key)
                 if not has_memory:
                     in_memory = siphash(self.own_key, key, n)
                     has_memory = True
-                status = run_find(&run.c, in_memory, key, n, &number)
+                status = run.find(self.own_key, in_memory, key, n, &number)
             else:
                 if not has_file:
                     in_file = siphash(self.hash_key, key, n)
@@ -244,7 +271,7 @@ cdef class Index:
         if number >= self.count:
             raise IndexError(f"entry {number} of {self.count}")
         run = self.run_of(number)
-        return check(run_entry(&run.c, number - run.first, entry))
+        return run.entry(number - run.first, entry)
 
     cdef int entry_and_before(self, uint64_t number, sp_entry *entry, sp_entry *before) except -1:
         """Entry `number`, and the one before it; all zeros before the first."""
@@ -263,12 +290,7 @@ cdef class Index:
 
     cdef bytes key(self, uint64_t number, sp_entry *entry):
         """The key of an entry that `entry` gave for `number`."""
-        cdef Run run = self.run_of(number)
-        return PyBytes_FromStringAndSize(<char *>run.c.keys + entry.key, entry.key_length)
-
-    cdef const uint8_t *key_at(self, uint64_t number, sp_entry *entry):
-        """Where the key of an entry that `entry` gave for `number` lies."""
-        return self.run_of(number).c.keys + entry.key
+        return self.run_of(number).key(entry)
 
     cdef int map_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame, bint checked) except -1:
         """Take over a frame with a table as it lies in the file; with `checked` all its pages are checked first."""

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from smartpipe._codec cimport Buffer, sp_entry
 from smartpipe.container.block cimport Block
 from smartpipe.container.index cimport Index
+from smartpipe.container.pool cimport Stock
 from smartpipe.container.source cimport Source
 
 # A batch ends before the block that would make its stored or raw bytes more than this: so much is read and inflated at
@@ -14,7 +15,8 @@ cdef enum:
 
 
 cdef class Batch:
-    """Blocks that were read together, and the memory they share, which is used again when no block needs it."""
+    """Blocks that were read together, and the stocks of the memory they share, to which it returns when no block needs
+    it."""
     cdef list blocks
     cdef uint64_t most             # bytes that are read and that are inflated at once, but for a single block
     cdef uint64_t first            # the number of the first block
@@ -26,10 +28,9 @@ cdef class Batch:
     cdef list places               # format 1: key and offset of each
     cdef list numbers              # of blocks that do not lie behind one another; None where they do
     cdef object error              # what another thread met
-    cdef list stored               # buffers, of which one or more are in use
-    cdef list inflated
+    cdef Stock stored
+    cdef Stock inflated
     cdef Buffer tasks              # in use only while the blocks are read
-    cdef Buffer idle(self, list pool)
 
 
 cdef class Near:
@@ -41,7 +42,7 @@ cdef class Near:
 cdef class Layout:
     """What a reader asks of a format."""
     cdef readonly Source source
-    cdef readonly Index index
+    cdef readonly Index index      # for threads: `current`, as a damaged one is made anew
     cdef readonly str index_path
     cdef str index_place           # the same from the root, as the working folder may change
     cdef readonly uint64_t size    # of the data file when it was last looked at
@@ -49,9 +50,10 @@ cdef class Layout:
     cdef object lock               # of whoever changes the index
     cdef str beyond_repair         # why a damaged index could not be made anew
     cdef readonly list complaints  # what a user should know of these files
-    cdef int entry(self, uint64_t number, sp_entry *entry) except -1
-    cdef bytes key(self, uint64_t number, sp_entry *entry)
-    cdef int mend(self, damage) except -1
+    cdef Index current(self)
+    cdef Index entry(self, uint64_t number, sp_entry *entry)
+    cdef bytes key(self, Index index, uint64_t number, sp_entry *entry)
+    cdef Index mend(self, Index damaged, damage)
     cdef int check_named(self) except -1
     cdef int64_t find(self, const uint8_t *key, size_t n) except -2
     cdef Block fetch(self, uint64_t number, bytes key, Near near)
@@ -61,4 +63,4 @@ cdef class Layout:
     cdef int plan(self, Batch batch, uint64_t number, uint64_t stop) except -1
     cdef int load(self, Batch batch, frozenset select) except -1
     cdef int load_each(self, Batch batch, list numbers, frozenset select) except -1
-    cdef int extent(self, uint64_t number, sp_entry *entry, uint64_t *stored) except -1
+    cdef Index extent(self, uint64_t number, sp_entry *entry, uint64_t *stored)

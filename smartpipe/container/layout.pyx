@@ -2,7 +2,7 @@
 
 import threading
 
-from cpython.ref cimport PyObject
+cimport cython
 from libc.string cimport memcpy
 
 from smartpipe.container.source cimport is_too_large
@@ -10,34 +10,14 @@ from smartpipe.container.source cimport is_too_large
 from smartpipe import errors
 from smartpipe.container.index import DamagedIndex
 
-cdef extern from "Python.h":
-    Py_ssize_t Py_REFCNT(PyObject *)
-    PyObject *PyList_GET_ITEM(list items, Py_ssize_t i)
-
 
 cdef class Batch:
     def __init__(self):
         self.blocks = []
-        self.stored = []
-        self.inflated = []
+        self.stored = Stock()
+        self.inflated = Stock()
         self.tasks = Buffer()
         self.most = BATCH
-
-    cdef Buffer idle(self, list pool):
-        """A buffer of a pool that no block uses, empty."""
-        cdef Buffer buffer
-        cdef Py_ssize_t i
-        for i in range(len(pool)):
-            if Py_REFCNT(PyList_GET_ITEM(pool, i)) == 1:
-                buffer = pool[i]
-                buffer.size = 0
-                return buffer
-        # Three serve as long as nobody but the iterator, and the loop over it, holds on to blocks.
-        if len(pool) == 3:
-            pool.clear()
-        buffer = Buffer()
-        pool.append(buffer)
-        return buffer
 
 
 cdef class Near:
@@ -52,43 +32,54 @@ cdef class Layout:
         self.complaints = []
         self.lock = threading.RLock()
 
+    @cython.critical_section
+    cdef Index current(self):
+        """The index as it is now."""
+        return self.index
+
     cdef int64_t find(self, const uint8_t *key, size_t n) except -2:
         """The number of the block with a key, -1: there is none."""
+        cdef Index index = self.current()
         try:
-            return self.index.find(key, n)
+            return index.find(key, n)
         except DamagedIndex as damage:
-            self.mend(damage)
-            return self.index.find(key, n)
+            index = self.mend(index, damage)
+        return index.find(key, n)
 
-    cdef int entry(self, uint64_t number, sp_entry *entry) except -1:
-        """Entry `number` of the index."""
+    cdef Index entry(self, uint64_t number, sp_entry *entry):
+        """Entry `number`; gives the index that it is of."""
+        cdef Index index = self.current()
         try:
-            return self.index.entry(number, entry)
+            index.entry(number, entry)
+            return index
         except DamagedIndex as damage:
-            self.mend(damage)
-            return self.index.entry(number, entry)
+            index = self.mend(index, damage)
+        index.entry(number, entry)
+        return index
 
-    cdef bytes key(self, uint64_t number, sp_entry *entry):
-        """The key of an entry that `entry` gave for `number`."""
+    cdef bytes key(self, Index index, uint64_t number, sp_entry *entry):
+        """The key of an entry that an index has for `number`."""
         if is_too_large(entry.key_length, self.source.limit):
             raise errors.BlockTooLargeError(f"a key of {entry.key_length} bytes, with a max_block_size of "
                                             f"{self.source.limit}", path=self.source.path, offset=entry.offset)
-        return self.index.key(number, entry)
+        return index.key(number, entry)
 
-    cdef int mend(self, damage) except -1:
-        """Make a damaged index anew, once; where that was of no use, the damage is the error of what it hits."""
+    cdef Index mend(self, Index damaged, damage):
+        """Make a damaged index anew, once, and give it; where that was of no use, the damage is the error of what it
+        hits."""
         with self.lock:
-            if self.beyond_repair is None:
+            if self.beyond_repair is None and self.index is damaged:
                 try:
                     self.rebuild(damage)
                 except errors.SmartPipeError as error:
                     self.beyond_repair = error.args[0]
-        if self.beyond_repair is not None:
-            raise errors.CorruptError(self.beyond_repair, path=self.index_path)
-        return 0
+            if self.beyond_repair is not None:
+                raise errors.CorruptError(self.beyond_repair, path=self.index_path)
+            return self.current()
 
-    cdef int extent(self, uint64_t number, sp_entry *entry, uint64_t *stored) except -1:
-        """Entry `number` and the bytes that the block takes in the data file, all of which are there."""
+    cdef Index extent(self, uint64_t number, sp_entry *entry, uint64_t *stored):
+        """Entry `number` and the bytes that the block takes in the data file, all of which are there; gives the index
+        that the entry is of."""
         raise TypeError("a layout is of a format")
 
     cdef Block fetch(self, uint64_t number, bytes key, Near near):
@@ -124,13 +115,11 @@ cdef class Layout:
 
     cdef int load_each(self, Batch batch, list numbers, frozenset select) except -1:
         """Blocks that do not lie behind one another, in this order."""
-        cdef sp_entry entry
         cdef Block block
         cdef uint64_t number
         found = {}
         for number in sorted(numbers):
-            self.entry(number, &entry)
-            block = self.fetch(number, self.key(number, &entry), None)
+            block = self.fetch(number, None, None)
             block.select = select
             block.load_all()
             found[number] = block
@@ -160,10 +149,13 @@ cdef class Layout:
         raise errors.ReplacedError(f"the pipe was {what}; open it again", path=self.source.path)
 
     def warn(self):
-        """Tell the user what was found."""
-        for complaint in self.complaints:
+        """Tell the user what was found, once."""
+        while True:
+            with cython.critical_section(self):
+                complaint = self.complaints.pop(0) if self.complaints else None
+            if complaint is None:
+                return
             errors.warn(complaint)
-        self.complaints.clear()
 
     def close(self):
         self.source.close()

@@ -5,6 +5,7 @@ import time
 from collections import namedtuple
 from operator import index
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint64_t
@@ -19,6 +20,7 @@ from smartpipe.container.gather cimport Gatherer
 from smartpipe.container.layout cimport Batch
 from smartpipe.container.readahead cimport Readahead
 from smartpipe.container.scattered cimport Scattered
+from smartpipe.container.tally cimport Tally
 
 from smartpipe import errors
 from smartpipe.container.gather import BATCH
@@ -89,6 +91,12 @@ def no_more_than_counted(error):
     """Skip a block."""
 
 
+cdef bytes key_of(Layout layout, uint64_t number):
+    """The key of a block."""
+    cdef sp_entry entry
+    return layout.key(layout.entry(number, &entry), number, &entry)
+
+
 cdef class Reader:
     """An open pipe, for reading: a mapping from block keys to blocks, in the order of the file.
 
@@ -115,29 +123,22 @@ cdef class Reader:
         self.path = paths.prefix
         self.index_path = paths.index
         self.place = paths.absolute()
-        self.open_files(paths)
+        self.layout = self.open_files(paths)
+        self.layout.warn()
+        self.stop = self.layout.whole
         self.closed = False
         if split is not None:
             self.confine(split)
 
     def open_files(self, paths):
-        """Open the pipe that has the name now."""
+        """Open the pipe that has the name now; returns its layout."""
         try:
-            self.layout, self.data_path = open_layout(paths, self.limit)
+            return open_layout(paths, self.limit)[0]
         except errors.SmartPipeError:
             raise
         except OSError as error:
             path = error.filename or paths.prefix
             raise errors.StorageError(error.strerror, path=path, number=error.errno) from error
-        self.layout.warn()
-        if isinstance(self.layout, Format2):
-            self.format = 2
-            codec = (<Format2>self.layout).codec
-            self.codec = CODECS.get(codec, f"codec {codec}")
-        else:
-            self.format = 1
-            self.codec = CODECS[(<Format1>self.layout).compressed]
-        self.stop = self.layout.whole
 
     def confine(self, split):
         """Show only the blocks of a split."""
@@ -150,15 +151,16 @@ cdef class Reader:
         self.confined = True
 
     def __reduce__(self):
-        self.check_open()
-        here = Split(self.layout.source.place, self.layout.source.id, self.first, self.stop)
+        cdef uint64_t stop = self.stop
+        cdef Layout layout = self.opened()
+        here = Split(layout.source.place, layout.source.id, self.first, stop)
         return reopened, (type(self), here, self.confined, self.cursor, self.limit)
 
     def close(self):
         """Close the pipe. Blocks that were given out keep what they have; closing twice is fine."""
         if not self.closed:
             self.closed = True
-            self.layout.close()
+            self.current().close()
 
     def __enter__(self):
         self.check_open()
@@ -172,16 +174,26 @@ cdef class Reader:
             raise errors.ClosedError("the pipe was closed", path=self.data_path)
         return 0
 
+    @cython.critical_section
+    cdef Layout current(self):
+        """The layout as it is now. It stays as soon as there is a block; so whether there is one is asked before."""
+        return self.layout
+
+    cdef Layout opened(self):
+        """The layout as it is now, of a reader that was not closed."""
+        self.check_open()
+        return self.current()
+
     # By key
 
     cdef Block find_block(self, bytes key):
-        cdef int64_t number = self.number_of_key(key)
-        return None if number < 0 else self.layout.fetch(number, key, None)
+        cdef Layout layout = self.opened()
+        cdef int64_t number = self.number_of_key(layout, key)
+        return None if number < 0 else layout.fetch(number, key, None)
 
-    cdef int64_t number_of_key(self, bytes key) except -2:
+    cdef int64_t number_of_key(self, Layout layout, bytes key) except -2:
         """The number of the block with a key, -1 where this reader shows none."""
-        self.check_open()
-        cdef int64_t number = self.layout.find(<const uint8_t *>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
+        cdef int64_t number = layout.find(<const uint8_t *>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
         return number if number >= 0 and self.first <= <uint64_t>number < self.stop else -1
 
     def __getitem__(self, key):
@@ -197,8 +209,8 @@ cdef class Reader:
         return default if block is None else block
 
     def __contains__(self, key):
-        self.check_open()
-        return self.number_of_key(as_bytes(key, "the key")) >= 0
+        cdef Layout layout = self.opened()
+        return self.number_of_key(layout, as_bytes(key, "the key")) >= 0
 
     def get_many(self, keys, on_error="raise"):
         """Iterate over (key, block or None) for many keys: those there are in file order, then the others.
@@ -206,20 +218,20 @@ cdef class Reader:
         Blocks that lie near each other are read together. `on_error` is that of `items`; where it is not "raise", each
         block is read whole before it is given.
         """
-        self.check_open()
+        cdef Layout layout = self.opened()
         handler = handler_of(on_error)
         cdef list found = [], absent = []
         cdef int64_t number
         cdef bytes wanted
         for key in keys:
             wanted = as_bytes(key, "the key")
-            number = self.number_of_key(wanted)
+            number = self.number_of_key(layout, wanted)
             if number >= 0:
                 found.append(number)
             else:
                 absent.append(wanted)
         found.sort()
-        return self._fetch_many(Scattered(self.layout, found), len(found), absent, handler)
+        return self._fetch_many(Scattered(layout, found), len(found), absent, handler)
 
     def _fetch_many(self, Scattered scattered, count, absent, handler):
         cdef Block block
@@ -240,7 +252,8 @@ cdef class Reader:
         """Count a block that can not be read, and tell the handler; without one, raise the error."""
         if handler is None or isinstance(error, errors.ClosedError):
             raise error
-        self.skipped += 1
+        with cython.critical_section(self):
+            self.skipped += 1
         handler(error)
         return 0
 
@@ -259,11 +272,12 @@ cdef class Reader:
 
     def _iterate_keys(self):
         cdef uint64_t number = self.first
-        cdef sp_entry entry
+        cdef Layout layout = None
         while number < self.stop:
             self.check_open()
-            self.layout.entry(number, &entry)
-            yield self.layout.key(number, &entry)
+            if layout is None:
+                layout = self.current()  # which stays, as there is a block
+            yield key_of(layout, number)
             number += 1
 
     def items(self, select=None, start=None, on_error="raise", *, threads=1, readahead=READAHEAD, ordered=True,
@@ -303,7 +317,7 @@ cdef class Reader:
             items.select = frozenset([as_bytes(key, "the key") for key in select])
         if threads > 1 or shuffle is not None:
             items.stop = self.stop
-            items.ahead = Readahead(self.layout, items.select, threads, readahead, ordered, shuffle, self.first,
+            items.ahead = Readahead(self.opened(), items.select, threads, readahead, ordered, shuffle, self.first,
                                     items.number)
         return items
 
@@ -320,34 +334,36 @@ cdef class Reader:
                 raise ValueError(f"start is {start}, the pipe has {len(self)} blocks")
             return self.first + start
         wanted = as_bytes(start, "the key")
-        number = self.number_of_key(wanted)
+        number = self.number_of_key(self.opened(), wanted)
         if number < 0:
             raise errors.BlockNotFound("there is no such block to start at", path=self.data_path, block=wanted)
         return number
 
     def _check_position(self, position):
         """See to it that the blocks before a position are those of this reader."""
+        cdef Layout layout = self.opened()
         cdef uint64_t number
         cdef sp_entry entry
-        known = position.id == self.layout.source.id or (position.id == 0 and position == 0)
+        known = position.id == layout.source.id or (position.id == 0 and position == 0)
         if known and position.offset > 0 and 0 < position <= len(self):
             number = self.first + <uint64_t>int(position) - 1
-            self.layout.entry(number, &entry)
+            layout.entry(number, &entry)
             known = entry.offset == position.offset and entry.stamp == position.stamp
         if not known or position > len(self):
             raise errors.FormatError(f"{position.token} is a position in another pipe, or behind where this one was "
                                      "cut", path=self.data_path)
 
     cdef object position_at(self, uint64_t number):
+        cdef Layout layout = self.current()
         cdef sp_entry entry
         if number > 0:
             try:
-                self.layout.entry(number - 1, &entry)
+                layout.entry(number - 1, &entry)
             except errors.SmartPipeError:
                 pass  # of the index; what the place says is only held against it
             else:
-                return Position(number - self.first, id=self.layout.source.id, offset=entry.offset, stamp=entry.stamp)
-        return Position(number - self.first, id=self.layout.source.id)
+                return Position(number - self.first, id=layout.source.id, offset=entry.offset, stamp=entry.stamp)
+        return Position(number - self.first, id=layout.source.id)
 
     # As columns
 
@@ -404,31 +420,39 @@ cdef class Reader:
         Only blocks that are there to their end count. ReplacedError where another pipe took the place of this one, or
         where its end was cut; what was taken in before can still be read.
         """
-        self.check_open()
+        cdef Layout layout = self.opened()
+        cdef uint64_t count
         if self.confined:
             raise ValueError("a split of a pipe does not grow")
-        before = self.stop
         try:
-            self.layout.refresh()
+            layout.refresh()
         except errors.ReplacedError:
-            if before > 0 or not self.reopen():
+            if not self.reopen(layout):
+                self.check_open()
                 raise
-        self.layout.warn()
-        self.stop = self.layout.whole
-        return self.stop - before
+        self.current().warn()
+        with cython.critical_section(self):
+            count = self.layout.whole - self.stop
+            self.stop += count
+        return count
 
-    cdef bint reopen(self) except -1:
-        """Open what has the name now, for a reader that has shown no block; False where that is no pipe.
+    cdef bint reopen(self, Layout old) except -1:
+        """Open what has the name now, for a reader that has shown no block; False where it has, or that is no pipe.
 
         So a pipe may be opened in the moment in which it is begun.
         """
-        old = self.layout
+        cdef Layout new
+        if self.stop > 0:
+            return False
         try:
-            self.open_files(self.place)
+            new = self.open_files(self.place)
         except errors.SmartPipeError:
             return False
-        old.close()
-        return True
+        with cython.critical_section(self):
+            # Another thread may have been quicker. The files of the old one are closed when nobody uses them any more.
+            if self.layout is old and self.stop == 0 and not self.closed:
+                self.layout = new
+            return self.layout is not old
 
     def follow(self, timeout=None, select=None, start=None, on_error="raise"):
         """Iterate over (key, block) as blocks are written; ends when the writer has closed the pipe.
@@ -444,15 +468,15 @@ cdef class Reader:
             raise ValueError(f"timeout is {timeout}, not at least 0")
         return self._follow(self.items(select, start, on_error), timeout)
 
-    def _follow(self, items, timeout):
+    def _follow(self, Items items, timeout):
         last = time.monotonic()
         while True:
             for pair in items:
                 yield pair
                 last = time.monotonic()
-            self.check_open()
-            ended = self.layout.ended()  # asked before looking again: what is written in between is not missed
-            if self.refresh() == 0:
+            ended = self.opened().ended()  # asked before looking again: what is written in between is not missed
+            self.refresh()
+            if items.number >= self.stop:  # also what another thread has taken in is there
                 if ended:
                     return
                 wait = POLL
@@ -470,59 +494,60 @@ cdef class Reader:
 
     def _iterate_entries(self):
         cdef uint64_t number = self.first
+        cdef Layout layout
         cdef sp_entry entry
         while number < self.stop:
-            self.check_open()
-            self.layout.entry(number, &entry)
-            key = self.layout.key(number, &entry)
-            if self.format == 2:
+            layout = self.opened()
+            key = layout.key(layout.entry(number, &entry), number, &entry)
+            if isinstance(layout, Format2):
                 yield Entry(key, number - self.first, entry.offset, entry.size, entry.raw, entry.pairs, entry.stamp)
             else:
-                offset, stored, raw = (<Format1>self.layout).sizes(number)
+                offset, stored, raw = (<Format1>layout).sizes(number)
                 yield Entry(key, number - self.first, offset, stored, raw, None, None)
             number += 1
 
     def splits(self, n):
         """Return at most n parts of about the same stored size; `smartpipe.open` reads one, in another process too."""
-        self.check_open()
+        cdef uint64_t last = self.stop
+        cdef Layout layout = self.opened()
         if n < 1:
             raise ValueError(f"a pipe can not be split into {n} parts")
         parts = []
-        start, begin, end = self.first, self.offset_of(self.first), self.offset_of(self.stop)
+        start, begin, end = self.first, self.offset_of(layout, self.first), self.offset_of(layout, last)
         for left in range(n, 0, -1):
-            if start == self.stop:
+            if start == last:
                 break
             # What is left is shared anew: a block that is larger than a part leaves less to the others.
-            stop = self.stop if left == 1 else self._boundary(start, begin + (end - begin) // left)
-            parts.append(Split(self.layout.source.place, self.layout.source.id, start, stop))
-            start, begin = stop, self.offset_of(stop)
+            stop = last if left == 1 else self._boundary(layout, start, last, begin + (end - begin) // left)
+            parts.append(Split(layout.source.place, layout.source.id, start, stop))
+            start, begin = stop, self.offset_of(layout, stop)
         return parts
 
-    cdef uint64_t offset_of(self, uint64_t number) except? 0:
+    cdef uint64_t offset_of(self, Layout layout, uint64_t number) except? 0:
         """Where a block begins in the data file, or the last one ends."""
         cdef sp_entry entry
-        if number < self.layout.index.count:
-            self.layout.entry(number, &entry)
+        if number < layout.current().count:
+            layout.entry(number, &entry)
             return entry.offset
-        if self.format == 1 or number == 0:
-            return self.layout.size
-        self.layout.entry(number - 1, &entry)
+        if isinstance(layout, Format1) or number == 0:
+            return layout.size
+        layout.entry(number - 1, &entry)
         return entry.offset + entry.size
 
-    def _boundary(self, start, offset):
-        """The number of the block behind `start` that begins nearest to an offset of the data file."""
-        stop = self._first_at(offset)
-        if stop - 1 > start and offset - self.offset_of(stop - 1) < self.offset_of(stop) - offset:
+    def _boundary(self, Layout layout, start, last, offset):
+        """The number of the block behind `start`, `last` at most, that begins nearest to an offset of the data file."""
+        stop = self._first_at(layout, last, offset)
+        if stop - 1 > start and offset - self.offset_of(layout, stop - 1) < self.offset_of(layout, stop) - offset:
             stop -= 1
         return max(stop, start + 1)
 
-    def _first_at(self, offset):
-        """The number of the first block at or behind an offset of the data file."""
-        cdef uint64_t low = self.first, high = self.stop, middle
+    def _first_at(self, Layout layout, uint64_t high, offset):
+        """The number of the first block at or behind an offset of the data file, `high` where there is none before."""
+        cdef uint64_t low = self.first, middle
         cdef sp_entry entry
         while low < high:
             middle = (low + high) // 2
-            self.layout.entry(middle, &entry)
+            layout.entry(middle, &entry)
             if entry.offset < <uint64_t>offset:
                 low = middle + 1
             else:
@@ -538,38 +563,55 @@ cdef class Reader:
 
     def get_next_block_key(self):
         """Return the key of the block that `pull_block()` reads next, None at the end."""
-        cdef sp_entry entry
+        cdef uint64_t number = self.cursor
         self.check_open()
-        if self.cursor >= self.stop:
-            return None
-        self.layout.entry(self.cursor, &entry)
-        return self.layout.key(self.cursor, &entry)
+        return key_of(self.current(), number) if number < self.stop else None
 
     def pull_block(self, key=None):
         """Iterate over the pairs of the next block, or of the one with a key; the next is then the one behind it.
 
         An unknown key, and the end of the pipe, give no pairs.
         """
-        cdef int64_t number
-        self.check_open()
-        if key is None:
-            wanted = self.get_next_block_key()
-            number = self.cursor
-        else:
+        cdef Layout layout = self.opened()
+        cdef int64_t number = -1
+        cdef bytes wanted = None
+        if key is not None:
             wanted = as_bytes(key, "the key")
-            number = self.number_of_key(wanted)
-        if wanted is None or number < 0:
-            return iter(())
-        self.cursor = number + 1
-        return iter(self.layout.fetch(number, wanted, None))
+            number = self.number_of_key(layout, wanted)
+        with cython.critical_section(self):
+            # Each thread that asks for the next one gets another.
+            if key is None and self.cursor < self.stop:
+                number = self.cursor
+            if number >= 0:
+                self.cursor = number + 1
+                layout = self.layout
+        return iter(()) if number < 0 else iter(layout.fetch(number, wanted, None))
 
     # What it is
 
     @property
+    def data_path(self):
+        cdef Layout layout = self.current()
+        return None if layout is None else layout.source.path
+
+    @property
+    def format(self):
+        return 2 if isinstance(self.current(), Format2) else 1
+
+    @property
+    def codec(self):
+        cdef Layout layout = self.current()
+        cdef int codec
+        if isinstance(layout, Format1):
+            return CODECS[(<Format1>layout).compressed]
+        codec = (<Format2>layout).codec
+        return CODECS.get(codec, f"codec {codec}")
+
+    @property
     def metadata(self):
         """The pairs that describe the pipe, a dict of bytes; empty in format 1."""
-        self.check_open()
-        return (<Format2>self.layout).metadata if self.format == 2 else {}
+        cdef Layout layout = self.opened()
+        return (<Format2>layout).metadata if isinstance(layout, Format2) else {}
 
     @property
     def dictionary(self):
@@ -587,18 +629,20 @@ cdef class Reader:
         `blocks`, `data_bytes`, `index_bytes` of the pipe, and in format 2 `pairs` and `raw_bytes`; by this reader so
         far `read_bytes`, `inflated_bytes`, and `skipped_blocks`, which its iterators left out because of errors.
         """
-        self.check_open()
+        cdef Layout layout = self.opened()
+        cdef Tally tally
         stats = {"blocks": len(self)}
-        if self.format == 2:
-            stats["pairs"] = (<Format2>self.layout).tally.pairs
-            stats["raw_bytes"] = (<Format2>self.layout).tally.raw
-        stats["data_bytes"] = self.layout.size
+        if isinstance(layout, Format2):
+            tally = (<Format2>layout).totals()
+            stats["pairs"] = tally.pairs
+            stats["raw_bytes"] = tally.raw
+        stats["data_bytes"] = layout.size
         try:
             stats["index_bytes"] = os.path.getsize(self.index_path)
         except FileNotFoundError:
             stats["index_bytes"] = 0
-        stats["read_bytes"] = self.layout.source.read_bytes
-        stats["inflated_bytes"] = self.layout.source.inflated_bytes
+        stats["read_bytes"] = layout.source.read_bytes
+        stats["inflated_bytes"] = layout.source.inflated_bytes
         stats["skipped_blocks"] = self.skipped
         return stats
 
@@ -632,9 +676,10 @@ cdef class Items:
         if self.ahead is not None and not self.ahead.ordered:
             raise ValueError("without order there is no position")
         if self.ahead is not None and self.ahead.seed is not None:
-            return Position(self.number - self.reader.first, id=self.reader.layout.source.id)
+            return Position(self.number - self.reader.first, id=self.reader.current().source.id)
         return self.reader.position_at(self.number)
 
+    @cython.critical_section
     def __next__(self):
         cdef Block block
         if self.running:
@@ -709,7 +754,7 @@ cdef class Items:
         if self.ahead is not None:
             self.batch = Batch()
             number = self.ahead.number_at(number, self.stop)
-        return self.reader.layout.fill(self.batch, number, number + 1 if single else self.reader.stop, self.select)
+        return self.reader.opened().fill(self.batch, number, number + 1 if single else self.reader.stop, self.select)
 
     cdef bint take(self) except -1:
         """The blocks that come next, read ahead; False at the end."""

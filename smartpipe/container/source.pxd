@@ -1,7 +1,8 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from smartpipe._codec cimport Buffer, Dictionary, Inflater
+from smartpipe._codec cimport Buffer, Dictionary
 from smartpipe._platform cimport Descriptor
+from smartpipe.container.pool cimport Pool
 
 
 cdef enum:
@@ -42,9 +43,9 @@ cdef class Source:
     cdef Descriptor file
     cdef int users
     cdef bint closed
-    cdef list inflaters
+    cdef Pool inflaters
     cdef int enter(self) except -1
-    cdef int leave(self) except -1
+    cdef int leave(self, uint64_t got) except -1
     cdef int expect(self, uint64_t offset, uint64_t n) except -1
     cdef readonly uint64_t highest  # number of a dictionary that any record names
     cdef set met                   # offsets of all dictionary records

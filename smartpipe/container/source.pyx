@@ -2,18 +2,20 @@
 
 import os
 
+cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport INT64_MAX
 
 from smartpipe._codec cimport (
     SP_CHECKSUM, SP_CODEC, SP_DICTIONARY, SP_DIRECTORY_ENTRY, SP_FLAGS, SP_KIND, SP_MEMORY, SP_NONE, SP_NO_LZ4,
     SP_NO_ZSTD, SP_OK, SP_PAIR_LENGTHS, SP_RECORD_HEADER, SP_RESERVED, SP_SIZES, SP_TRAILING, SP_TRUNCATED, Dictionary,
-    crc32, directory_decode, record_decode, sp_lead_size, sp_load32, sp_record, sp_segment, words,
+    Inflater, crc32, directory_decode, record_decode, sp_lead_size, sp_load32, sp_record, sp_segment, words,
 )
 from smartpipe._platform cimport int64_t, read_at, will_read
 
 from smartpipe import errors
 from smartpipe._platform import holder
+from smartpipe.container.headers import header_of
 
 
 # What headers, directories and streams that did not shrink may take besides the raw bytes of a block, and a 64th of it.
@@ -36,7 +38,7 @@ cdef class Source:
         self.file = file
         self.id = id
         self.limit = limit
-        self.inflaters = []
+        self.inflaters = Pool()
         self.met = set()
         self.unread = {}
         self.good = {}
@@ -44,11 +46,13 @@ cdef class Source:
 
     def close(self):
         """Close the file as soon as no other thread is reading from it."""
-        if not self.closed:
+        cdef bint unused
+        with cython.critical_section(self):
             self.closed = True
-            self.inflaters.clear()
-            if self.users == 0:
-                self.file.close()
+            unused = self.users == 0
+        self.inflaters.clear()
+        if unused:
+            self.file.close()
 
     def size(self):
         """Return the size of the file in bytes."""
@@ -56,7 +60,7 @@ cdef class Source:
         try:
             return self.file.size()
         finally:
-            self.leave()
+            self.leave(0)
 
     def is_named(self):
         """Whether the file still has its name; FileNotFoundError where no file has it."""
@@ -64,7 +68,15 @@ cdef class Source:
         try:
             return self.file.is_named(self.place)
         finally:
-            self.leave()
+            self.leave(0)
+
+    def header(self):
+        """Return what `header_of` finds at the beginning of the file."""
+        self.enter()
+        try:
+            return header_of(self.file, self.path)
+        finally:
+            self.leave(0)
 
     def writer(self):
         """Return the process that has the file open for writing: 0 where none has, None where the system does not tell.
@@ -73,7 +85,7 @@ cdef class Source:
         try:
             return holder(self.file)
         finally:
-            self.leave()
+            self.leave(0)
 
     def read(self, uint64_t offset, size_t n):
         """Return the n bytes at an offset, fewer at the end of the file."""
@@ -86,14 +98,21 @@ cdef class Source:
     # number.
 
     cdef int enter(self) except -1:
-        if self.closed:
-            raise errors.ClosedError("the pipe was closed", path=self.path)
-        self.users += 1
-        return 0
+        """Begin to use the file."""
+        with cython.critical_section(self):
+            if not self.closed:
+                self.users += 1
+                return 0
+        raise errors.ClosedError("the pipe was closed", path=self.path)
 
-    cdef int leave(self) except -1:
-        self.users -= 1
-        if self.closed and self.users == 0:
+    cdef int leave(self, uint64_t got) except -1:
+        """End to use the file, of which so many bytes were read."""
+        cdef bint unused
+        with cython.critical_section(self):
+            self.users -= 1
+            self.read_bytes += got
+            unused = self.closed and self.users == 0
+        if unused:
             self.file.close()
         return 0
 
@@ -102,14 +121,11 @@ cdef class Source:
         if offset > <uint64_t>INT64_MAX:
             return 0  # no file is so long; the system would call it an invalid argument
         self.enter()
-        try:
-            with nogil:
-                got = read_at(self.file.number, to, n, offset)
-        finally:
-            self.leave()
+        with nogil:
+            got = read_at(self.file.number, to, n, offset)
+        self.leave(max(got, <int64_t>0))
         if got < 0:
             raise errors.StorageError(os.strerror(-got), path=self.path, offset=offset, number=-got)
-        self.read_bytes += got
         return got
 
     cdef int expect(self, uint64_t offset, uint64_t n) except -1:
@@ -117,7 +133,7 @@ cdef class Source:
         self.enter()
         with nogil:
             will_read(self.file.number, offset, n)
-        self.leave()
+        self.leave(0)
         return 0
 
     cdef int read_into(self, uint64_t offset, size_t n, uint8_t *to, bytes block) except -1:
@@ -138,19 +154,20 @@ cdef class Source:
         cdef uint64_t inflated = 0
         if count == 0:
             return 0
-        try:
-            inflater = self.inflaters.pop()
-        except IndexError:
+        inflater = self.inflaters.take()
+        if inflater is None:
             inflater = Inflater()
         with nogil:
             for i in range(count):
                 tasks[i].status = perform(&tasks[i], inflater)
                 if tasks[i].out != NULL:
                     inflated += tasks[i].raw
-        self.inflated_bytes += inflated
-        self.inflaters.append(inflater)
+        with cython.critical_section(self):
+            self.inflated_bytes += inflated
+        self.inflaters.give(inflater)
         return 0
 
+    @cython.critical_section
     cdef int note_dictionary(self, uint64_t offset) except -1:
         if offset not in self.met:
             self.met.add(offset)
@@ -159,6 +176,7 @@ cdef class Source:
             self.highest = max(self.highest, <uint64_t>(len(self.met) + 1) // 2)
         return 0
 
+    @cython.critical_section
     cdef int note_number(self, uint16_t number) noexcept:
         self.highest = max(self.highest, <uint64_t>number)
         return 0
@@ -180,9 +198,10 @@ cdef class Source:
         if dictionary is None:
             raise errors.CorruptError(f"dictionary {number}, which it was compressed with, is missing or damaged",
                                       path=self.path, block=block, offset=offset)
-        if len(self.dictionaries) >= MOST_DICTIONARIES:
-            self.dictionaries.clear()
-        self.dictionaries[number] = dictionary
+        with cython.critical_section(self):
+            if len(self.dictionaries) >= MOST_DICTIONARIES:
+                self.dictionaries.clear()
+            self.dictionaries[number] = dictionary
         return dictionary
 
     cdef int read_dictionaries(self) except -1:
@@ -198,9 +217,10 @@ cdef class Source:
     def last_dictionary(self):
         """Return the dictionary with the highest number of those that are good, None where there is none."""
         self.read_dictionaries()
-        for number in sorted(self.good, reverse=True):
+        good = dict(self.good)
+        for number in sorted(good, reverse=True):
             try:
-                return self.dictionary(number, None, self.good[number])
+                return self.dictionary(number, None, good[number])
             except errors.CorruptError:
                 pass  # of zstd's own format, and not right
         return None

@@ -4,6 +4,7 @@ import os
 import threading
 import warnings
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
@@ -13,6 +14,7 @@ from smartpipe.container.block cimport as_bytes
 from smartpipe.container.compressor cimport Compressor, Compressors
 from smartpipe.container.encoder cimport Encoder, Encoder1, Encoder2
 from smartpipe.container.output cimport Output, Output2
+from smartpipe.container.pool cimport Pool
 from smartpipe.container.rows cimport Rows, Strings
 from smartpipe.container.source cimport is_too_large
 
@@ -56,7 +58,7 @@ cdef class Writer:
     cdef bint verify               # inflate each block before it is written
     cdef Background background     # compresses in threads; None: each call does
     cdef bint each                 # `write` returns when the block is on the disk
-    cdef list encoders             # that are not in use
+    cdef Pool encoders
     cdef Compressors compressors
     cdef bint together             # blocks are put together where they wait to be written
     cdef set open_keys             # of blocks that are being put together
@@ -71,7 +73,7 @@ cdef class Writer:
     def __init__(self, path, mode, *, format=None, compress=None, int level=6, durability="close",
                  max_block_size=MAX_BLOCK_SIZE, bint verify=False, metadata=None, threads=1, dictionary=None):
         self.lock = threading.RLock()
-        self.encoders = []
+        self.encoders = Pool()
         self.guards = []
         self.open_keys = set()
         # Absolute, as the files are named again on close, perhaps from another folder.
@@ -182,7 +184,7 @@ cdef class Writer:
         self.output.acknowledge()
         self.compressors.give(compressor)
         encoder.clear()
-        self.encoders.append(encoder)
+        self.encoders.give(encoder)
 
     # Writing
 
@@ -224,7 +226,7 @@ cdef class Writer:
             raise placed(error, self.data_path, block)
         finally:
             encoder.clear()
-            self.encoders.append(encoder)
+            self.encoders.give(encoder)
             self.compressors.give(compressor)
         return 0
 
@@ -233,7 +235,7 @@ cdef class Writer:
         self.open_keys.discard(block)
         if encoder is not None:
             encoder.clear()
-            self.encoders.append(encoder)
+            self.encoders.give(encoder)
         return 0
 
     def write_columns(self, block_keys, block_pairs, keys, values):
@@ -325,23 +327,35 @@ cdef class Writer:
     def checkpoint(self, key):
         """Finish the block that `append` fills, and begin one under a new key."""
         self.check_owner()
+        cdef BlockWriter block
         with self.lock:
             self._finish_current()
-            self.current = self.block(key)
+            block = self.block(key)
+            with cython.critical_section(self):
+                self.current = block
 
     def append(self, key, value):
         """Add a pair to the block that `checkpoint` began."""
-        cdef BlockWriter current = self.current
+        cdef BlockWriter current
+        with cython.critical_section(self):
+            current = self.current
         if current is None:
             self.check_open()
             raise ValueError("append before the first checkpoint: a pair belongs to a block")
         current.append(key, value)
 
     def _finish_current(self):
-        cdef BlockWriter current = self.current
+        cdef BlockWriter current = self.take_current()
         if current is not None:
-            self.current = None
             current._finish(True)
+
+    cdef BlockWriter take_current(self):
+        """The block that `checkpoint` began, which is forgotten."""
+        cdef BlockWriter current
+        with cython.critical_section(self):
+            current = self.current
+            self.current = None
+        return current
 
     cdef int commit(self, Encoder encoder, bytes block) except -1:
         """Compress and write a block that was claimed, or let threads do so."""
@@ -445,10 +459,10 @@ cdef class Writer:
 
     cdef Encoder encoder(self):
         """An empty encoder that nobody uses."""
-        # Between the two nothing gives the GIL up.
-        if self.encoders:
-            return self.encoders.pop()
-        return (Encoder1 if self.output.format == 1 else Encoder2)(self.limit, self.output.codec)
+        cdef Encoder encoder = self.encoders.take()
+        if encoder is None:
+            return (Encoder1 if self.output.format == 1 else Encoder2)(self.limit, self.output.codec)
+        return encoder
 
     # Finishing
 
@@ -513,7 +527,7 @@ cdef class Writer:
         with self.lock:
             if self.closed:
                 return
-            self.current = None
+            self.take_current()
             try:
                 if self.fresh:
                     opening.remove([self.output.index_path, self.output.data_path])
@@ -532,7 +546,7 @@ cdef class Writer:
 
     def _release(self):
         self.closed = True
-        self.current = None
+        self.take_current()
         if self.background is not None:
             self.background.drop()
         if self.output is not None:
@@ -568,7 +582,7 @@ cdef class Writer:
         with self.lock:
             if self.closed:
                 return
-            self.current = None
+            self.take_current()
             try:
                 self.finish_background()
                 if self.output.failed is None:
@@ -629,18 +643,30 @@ cdef class BlockWriter:
 
     def append(self, key, value):
         """Add a pair: anything with the buffer protocol."""
-        if self.encoder is None:
-            raise errors.ClosedError("the block was finished", path=self.writer.path, block=self.key)
+        cdef bytes name, content
+        self.check_unfinished()
+        # Before it is looked at: other code may run here, and another thread finish the block.
+        name = as_bytes(key, "the key of a pair")
+        content = as_bytes(value, "the value of a pair")
         try:
-            self.encoder.add(key, value)
+            with cython.critical_section(self):
+                self.check_unfinished()
+                self.encoder.add(name, content)
         except errors.BlockTooLargeError as error:
             raise placed(error, self.writer.data_path, self.key)
 
+    cdef int check_unfinished(self) except -1:
+        if self.encoder is None:
+            raise errors.ClosedError("the block was finished", path=self.writer.path, block=self.key)
+        return 0
+
     def _finish(self, keep):
-        cdef Encoder encoder = self.encoder
+        cdef Encoder encoder
+        with cython.critical_section(self):
+            encoder = self.encoder
+            self.encoder = None
         if encoder is None:
             return
-        self.encoder = None
         if keep:
             self.writer.commit(encoder, self.key)
         else:

@@ -312,7 +312,7 @@ cdef class Survey1:
         block.source = self.source
         block.offset = offset
         block.head = data.data
-        block.inflated = data
+        block.memory = data
         block.record.head_raw = <uint32_t>data.size
         return block
 

@@ -196,7 +196,7 @@ static void check_run(const uint8_t *p, const sp_frame *frame, const uint8_t *ha
     size_t bits = (size_t)(pages / 8 + 1);
     uint8_t *table = copy_of(p + 128 + sp_frame_sums(body), (size_t)body);
     uint8_t *sums = copy_of(p + 128, (size_t)sp_frame_sums(body)), *checked = calloc(bits, 1);
-    sp_run run = {.body = table, .sums = sums, .checked = checked, .entries = table};
+    sp_run run = {.body = table, .sums = sums, .checked = (sp_flags *)checked, .entries = table};
     run.slots = table + 48 * frame->entries + 8 * (size_t)frame->dictionaries;
     run.keys = run.slots + 8 * frame->slots;
     run.count = frame->entries;
