@@ -166,6 +166,10 @@ int sp_run_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n, 
     return status;
 }
 
+void sp_run_expect(const sp_run *run, uint64_t hash) {
+    prefetch(run->slots + SP_SLOT * sp_run_place(hash, run->slot_count));
+}
+
 int sp_run_hash(const sp_run *run, const uint8_t hash_key[SP_HASH_KEY], uint64_t first) {
     enum { TOGETHER = 32 };
     uint64_t hashes[TOGETHER], slot;

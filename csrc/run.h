@@ -32,6 +32,9 @@ uint64_t sp_run_place(uint64_t hash, uint64_t slots);
 /* The number of the last entry with this key: SP_OK, SP_ABSENT, SP_CHECKSUM, SP_SIZES. The run has slots. */
 int sp_run_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n, sp_crc32 crc32, uint64_t *number);
 
+/* Lets the processor fetch where the search for a hash begins. */
+void sp_run_expect(const sp_run *run, uint64_t hash);
+
 /* Puts the entries from number `first` on into the slots, each in place of an earlier one with its key: SP_OK, SP_SIZES. More
  * slots are free than there are entries. Of runs in memory. */
 int sp_run_hash(const sp_run *run, const uint8_t hash_key[SP_HASH_KEY], uint64_t first);

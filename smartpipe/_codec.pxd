@@ -226,6 +226,7 @@ cdef int frame_decode(const uint8_t *p, uint64_t n, uint64_t id, uint64_t offset
 cdef uint64_t run_place(uint64_t hash, uint64_t slots) noexcept nogil
 cdef int run_check(const sp_run *run) noexcept nogil
 cdef int run_entry(const sp_run *run, uint64_t number, sp_entry *entry) noexcept nogil
+cdef void run_expect(const sp_run *run, uint64_t hash) noexcept nogil
 cdef int run_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n, uint64_t *number) noexcept nogil
 cdef int run_hash(const sp_run *run, const uint8_t *hash_key, uint64_t first) noexcept nogil
 cdef int run_measure(const sp_run *run, uint64_t first, uint64_t *key_bytes) noexcept nogil

@@ -107,6 +107,7 @@ cdef extern from "run.h":
     int sp_run_check(const sp_run *run, sp_crc32 crc) nogil
     uint64_t sp_run_place(uint64_t hash, uint64_t slots) nogil
     int sp_run_entry(const sp_run *run, uint64_t number, sp_crc32 crc, sp_entry *entry) nogil
+    void sp_run_expect(const sp_run *run, uint64_t hash) nogil
     int sp_run_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n, sp_crc32 crc,
                     uint64_t *number) nogil
     int sp_run_hash(const sp_run *run, const uint8_t *hash_key, uint64_t first) nogil
@@ -724,6 +725,10 @@ cdef int run_check(const sp_run *run) noexcept nogil:
 
 cdef int run_entry(const sp_run *run, uint64_t number, sp_entry *entry) noexcept nogil:
     return sp_run_entry(run, number, ZLIBNG_ENGINE.crc32, entry)
+
+
+cdef void run_expect(const sp_run *run, uint64_t hash) noexcept nogil:
+    sp_run_expect(run, hash)
 
 
 cdef int run_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n, uint64_t *number) noexcept nogil:

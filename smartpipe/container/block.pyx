@@ -6,16 +6,12 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
 
 from smartpipe._codec cimport (
-    SP_CHECKSUM, SP_CODEC, SP_CODECS, SP_DICTIONARY, SP_OK, SP_ZSTD, crc32, directory_decode, head_check,
+    SP_CODEC, SP_CODECS, SP_DICTIONARY, SP_OK, SP_ZSTD, directory_decode, head_check,
     sp_cursor_format1, sp_cursor_format2, sp_cursor_next, sp_key_position, sp_lead_size,
 )
 from smartpipe.container.source cimport SLACK, Task
 
 from smartpipe import errors
-
-
-# A plain head of so many bytes is checked without giving the GIL up: that would take longer.
-cdef uint32_t SMALL = 16 << 10
 
 
 cdef class Block:
@@ -84,10 +80,6 @@ cdef class Block:
         if self.head != NULL:
             return 0
         task.stored = self.lead + sp_lead_size(&self.record) - self.record.head_stored
-        if self.record.head_stored == self.record.head_raw <= SMALL:
-            if crc32(task.stored, self.record.head_raw) != self.record.head_crc:
-                raise self.source.failure(SP_CHECKSUM, "the head of the record", self.key, self.offset)
-            return self.set_head(task.stored, memory)
         task.size = self.record.head_stored
         task.raw = self.record.head_raw
         task.codec = self.record.codec

@@ -45,6 +45,7 @@ cdef class Index:
     cdef Run own(self)
     cdef int add(self, sp_entry *entry, const uint8_t *key) except -1
     cdef size_t add1(self, const uint8_t *p, size_t n, uint8_t codec, sp_entry *last) except? 0
+    cdef int expect(self, const uint8_t *key, size_t n) except -1
     cdef int64_t find(self, const uint8_t *key, size_t n) except -2
     cdef Run run_of(self, uint64_t number)
     cdef int entry(self, uint64_t number, sp_entry *entry) except -1

@@ -9,13 +9,16 @@ from libc.string cimport memcpy, memset
 
 from smartpipe._codec cimport (
     SP_ABSENT, SP_ENTRY, SP_FRAME_HEADER, SP_HASH_KEY, SP_NONE, SP_OK, SP_PAGE, SP_SLOT, entries1_copy,
-    entries1_measure, run_check, run_copy, run_entry, run_find, run_hash, run_measure, siphash, sp_entry_decode,
-    sp_entry_encode, sp_flags, sp_frame, sp_frame_body, sp_frame_sums, words,
+    entries1_measure, run_check, run_copy, run_entry, run_expect, run_find, run_hash, run_measure, siphash,
+    sp_entry_decode, sp_entry_encode, sp_flags, sp_frame, sp_frame_body, sp_frame_sums, words,
 )
 
 from smartpipe._platform cimport spread
 
 from smartpipe import errors
+
+# A table of up to so many slots lies in the caches anyway.
+cdef uint64_t CACHED = 1 << 17
 
 
 class DamagedIndex(errors.CorruptError):
@@ -230,6 +233,15 @@ cdef class Index:
         run = self.runs[-1]
         run.cut(count - run.first)
         self.count = count
+
+    cdef int expect(self, const uint8_t *key, size_t n) except -1:
+        """Let the processor fetch the place of a key, which is looked for a little later, in a large table in memory."""
+        cdef Run run = <Run>self.runs[-1] if self.runs else None
+        if run is not None and run.mapped is None:
+            with cython.critical_section(run):
+                if run.c.slot_count > CACHED:
+                    run_expect(&run.c, siphash(self.own_key, key, n))
+        return 0
 
     cdef int64_t find(self, const uint8_t *key, size_t n) except -2:
         """The number of the block with a key, -1: there is none."""

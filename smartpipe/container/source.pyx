@@ -21,6 +21,9 @@ from smartpipe.container.headers import header_of
 # What headers, directories and streams that did not shrink may take besides the raw bytes of a block, and a 64th of it.
 cdef uint64_t MARGIN = 64 << 10
 
+# So many plain bytes are checked without giving the GIL up, which would take as long, and twice that where a thread waits.
+cdef uint64_t SMALL = 64 << 10
+
 # So many are kept ready; a pipe has one, or few.
 cdef Py_ssize_t MOST_DICTIONARIES = 16
 
@@ -153,6 +156,9 @@ cdef class Source:
         cdef size_t i
         cdef uint64_t inflated = 0
         if count == 0:
+            return 0
+        if count == 1 and tasks.out == NULL and tasks.size <= SMALL:
+            tasks.status = perform(tasks, None)
             return 0
         inflater = self.inflaters.take()
         if inflater is None:

@@ -217,6 +217,7 @@ cdef class Writer:
         compressor = self.compressors.take()
         encoder = self.encoder()
         try:
+            self.output.index.expect(<const uint8_t *>PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block))
             encoder.fill(pairs)
             with self.lock:
                 self.check_free(block)
