@@ -565,8 +565,11 @@ cdef class Writer:
 
     def __del__(self):
         if not self.closed and not self.inherited():
-            warnings.warn(f"a writer was not closed: {self.path}", ResourceWarning, source=self)
-            self._release()
+            try:
+                if warnings is not None:  # as it is when the interpreter ends
+                    warnings.warn(f"a writer was not closed: {self.path}", ResourceWarning, source=self)
+            finally:
+                self._release()
 
     def __enter__(self):
         self.check_open()
