@@ -235,7 +235,7 @@ cdef class Index:
         self.count = count
 
     cdef int expect(self, const uint8_t *key, size_t n) except -1:
-        """Let the processor fetch the place of a key, which is looked for a little later, in a large table in memory."""
+        """Let the processor fetch the place of a key that is looked for a little later, in a large table in memory."""
         cdef Run run
         with cython.critical_section(self):
             run = <Run>self.runs[-1] if self.runs else None
