@@ -34,7 +34,7 @@ lint: $(VENV)/lint
 	$(BIN)/python -m mypy.stubtest --concise --allowlist tests/typed/stubtest.txt \
 		smartpipe._codec smartpipe._platform smartpipe.container
 
-# With QUICK=1 less of everything: under three minutes.
+# With QUICK=1 less of everything: under three minutes, besides installing.
 bench: $(VENV)/bench
 	$(BIN)/python -m bench $(if $(QUICK),--quick)
 

@@ -16,7 +16,7 @@ from smartpipe.operations.train import LEAST_BYTES, MOST_BYTES
 @pipe_argument
 @click.option("-o", "--output", "path", type=PATH, required=True, metavar="FILE", help="Where the dictionary goes.")
 @click.option(
-    "--size", type=click.IntRange(LEAST_BYTES, MOST_BYTES), metavar="BYTES", help="At most.  [default: 112640]"
+    "--size", type=click.IntRange(LEAST_BYTES, MOST_BYTES), metavar="BYTES", help="At most.  [default: 32768]"
 )
 @click.option(
     "--select", type=as_key, metavar="KEY", multiple=True, help="Take only this pair key; may be given several times."

@@ -101,6 +101,8 @@ cdef class Writer:
             self.output.keep(durability, self.replacing)
             self.compressors = Compressors(self.output.codec, level, self._take_dictionary(dictionary))
             self.each = durability == "block"
+            if self.output.codec == 0 and not verify:
+                threads = 1  # to hand blocks over would cost more than what there is to do
             self.together = self.output.waits and self.output.codec == 0 and self.output.format == 2 and not (
                 verify or threads > 1)
             self.closed = False

@@ -21,15 +21,15 @@ LONGEST = 128 << 10  # of a sample: zstd looks at no more
 
 
 def train(
-    src: str | os.PathLike[str], *, size: int = 112_640, select: Iterable[bytes] | None = None, **options: Any
+    src: str | os.PathLike[str], *, size: int = 32_768, select: Iterable[bytes] | None = None, **options: Any
 ) -> bytes:
     """Return a dictionary of at most `size` bytes, for `smartpipe.open(…, compress="zstd", dictionary=…)`.
 
-    It holds what the blocks of the pipe `src` have in common, so that many small similar ones shrink: those of one
-    site, or records of one kind. For pages of 40 KB and more it is of little use. Blocks are taken evenly from the
-    whole pipe, as many as make 100 times the size; with `select`, a list of pair keys, only these pairs. `options` are
-    those of `smartpipe.open` for reading. ValueError where the pipe has too little to learn from, EngineError without
-    zstd.
+    It holds what the blocks of the pipe `src` have in common, so that many similar ones shrink: records of one kind, or
+    pages of one site; the smaller they are, the more. The new pipe keeps it twice: a size of a hundredth of what its
+    pairs have is right, and more than 64 KiB is seldom of use (docs/engines.md). Blocks are taken evenly from the whole
+    pipe, as many as make 100 times the size; with `select`, a list of pair keys, only these pairs. `options` are those
+    of `smartpipe.open` for reading. ValueError where the pipe has too little to learn from, EngineError without zstd.
 
     >>> import smartpipe
     >>> with smartpipe.open("small", "w") as pipe:

@@ -395,6 +395,13 @@ def test_too_little_to_train_from(prefix: str) -> None:
         smartpipe.train(prefix + "-absent")
 
 
+def test_a_dictionary_has_32_kib_unless_another_size_is_asked_for(prefix: str) -> None:
+    random = Random(3)
+    words = [b"%x" % random.getrandbits(64) for _ in range(20_000)]
+    write(prefix, [(b"%d" % number, [(b"k", b" ".join(random.sample(words, 300)))]) for number in range(1000)], None)
+    assert len(smartpipe.train(prefix)) == 32_768
+
+
 def test_training_takes_the_pairs_that_are_selected(prefix: str) -> None:
     write(prefix, RECORDS, None)
     assert b"200 in " in smartpipe.train(prefix, size=2000)
