@@ -3,6 +3,7 @@
 import os
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport INT64_MAX
 from libc.string cimport memcmp
@@ -122,6 +123,7 @@ cdef class Incoming:
         """Look at the next chunk; False at the end."""
         cdef Chunk chunk = Chunk.__new__(Chunk)
         cdef int code
+        PyErr_CheckSignals()  # a block may have very many chunks
         self.before += self.rows
         self.rows = self.row = 0
         self.chunk = None
