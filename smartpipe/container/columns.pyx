@@ -117,7 +117,9 @@ cdef class Batches(Gatherer):
             return begun
         position = self.items.position
         # The block whose error comes next is behind the iterator already.
-        return Position(position - 1, id=position.id) if failed else position
+        if not failed:
+            return position
+        return Position(position - 1, id=position.id, first=position.first, seed=position.seed, blocks=position.blocks)
 
     def __next__(self):
         cdef Memory memory = self.gather()
@@ -136,5 +138,7 @@ cdef class Batches(Gatherer):
         return columns
 
     def __arrow_c_stream__(self, requested_schema=None):
+        if self.streamed or self.ended:
+            raise ValueError("an Arrow stream is read once, and this one was: ask the reader for another, columns()")
         self.repeats = True
         return export(self)

@@ -54,14 +54,23 @@ was written. In format 1 ``pairs`` and ``stamp`` are None, and so is ``raw`` of 
 
 def check_limit(limit):
     """Return max_block_size as it is used: formats and memory end at 4 GiB - 1."""
+    limit = whole("max_block_size", limit)
     if limit < 1:
         raise ValueError(f"max_block_size is {limit}, not at least 1")
     return min(limit, 0xffffffff)
 
 
+def whole(what, number):
+    """Return an argument that is a whole number as an int."""
+    try:
+        return index(number)
+    except TypeError:
+        raise TypeError(f"{what} is {number!r:.40}, a {type(number).__name__}, not a whole number") from None
+
+
 def check_count(what, number):
     """Return a number that is at least 1, as it is used: nobody has more threads, or memory for more bytes."""
-    number = index(number)
+    number = whole(what, number)
     if number < 1:
         raise ValueError(f"{what} is {number}, not at least 1")
     return min(number, 0xffff if what == "threads" else 1 << 62)
@@ -89,6 +98,15 @@ def handler_of(on_error):
 
 def no_more_than_counted(error):
     """Skip a block."""
+
+
+cdef str part_of(first):
+    """What a reader with a first block shows, in words."""
+    return "the whole pipe" if first == 0 else f"a split that begins with block {first}"
+
+
+cdef str order_of(seed):
+    return "the order of the file" if seed is None else f"the random order of shuffle={seed}"
 
 
 cdef bytes key_of(Layout layout, uint64_t number):
@@ -224,6 +242,8 @@ cdef class Reader:
         cdef list found = [], absent = []
         cdef int64_t number
         cdef bytes wanted
+        if isinstance(keys, (bytes, str)):
+            raise TypeError(f"keys is {keys!r:.40}, one key, not an iterable of block keys: for one there is get()")
         for key in keys:
             wanted = as_bytes(key, "the key")
             number = self.number_of_key(layout, wanted)
@@ -251,7 +271,8 @@ cdef class Reader:
 
     cdef int skip(self, error, handler) except -1:
         """Count a block that can not be read, and tell the handler; without one, raise the error."""
-        if handler is None or isinstance(error, errors.ClosedError):
+        # A missing engine is no damage of the block.
+        if handler is None or isinstance(error, (errors.ClosedError, errors.EngineError)):
             raise error
         with cython.critical_section(self):
             self.skipped += 1
@@ -306,12 +327,12 @@ cdef class Reader:
         if shuffle is not None:
             if isinstance(shuffle, bool):
                 raise TypeError(f"shuffle is a number, which gives the order, or None, not {shuffle}")
-            shuffle = index(shuffle) & 0xffffffffffffffff
+            shuffle = whole("shuffle", shuffle) & 0xffffffffffffffff
         cdef Items items = Items.__new__(Items)
         items.reader = self
         items.handler = handler
         items.batch = items.nothing = Batch()
-        items.number = items.careful = self._number_of(start)
+        items.number = items.careful = self._number_of(start, shuffle)
         if select is not None:
             if isinstance(select, (bytes, str)):
                 raise TypeError("select is an iterable of pair keys, not one key")
@@ -322,13 +343,13 @@ cdef class Reader:
                                     items.number)
         return items
 
-    def _number_of(self, start):
+    def _number_of(self, start, seed):
         if start is None:
             return self.first
         if isinstance(start, str) and start.startswith("smartpipe:"):
             start = Position.of_token(start)
         if isinstance(start, Position):
-            self._check_position(start)
+            self._check_position(start, seed)
         if hasattr(start, "__index__"):
             start = index(start)
             if not 0 <= start <= self.stop - self.first:
@@ -340,12 +361,21 @@ cdef class Reader:
             raise errors.BlockNotFound("there is no such block to start at", path=self.data_path, block=wanted)
         return number
 
-    def _check_position(self, position):
-        """See to it that the blocks before a position are those of this reader."""
+    def _check_position(self, position, seed):
+        """See to it that the blocks before a position are those of this reader, in the same order."""
         cdef Layout layout = self.opened()
         cdef uint64_t number
         cdef sp_entry entry
+        cdef str why = None
         known = position.id == layout.source.id or (position.id == 0 and position == 0)
+        if known and position.first != self.first:
+            why = f"in {part_of(position.first)}, and this is {part_of(self.first)}"
+        elif known and position.seed != seed:
+            why = f"in {order_of(position.seed)}, and this is {order_of(seed)}"
+        elif known and seed is not None and position.blocks != len(self):
+            why = f"in the random order of {position.blocks} blocks, and these are {len(self)}, whose order is another"
+        if why is not None:
+            raise errors.FormatError(f"{position.token} is a position {why}", path=self.data_path)
         if known and position.offset > 0 and 0 < position <= len(self):
             number = self.first + <uint64_t>int(position) - 1
             layout.entry(number, &entry)
@@ -363,8 +393,9 @@ cdef class Reader:
             except errors.SmartPipeError:
                 pass  # of the index; what the place says is only held against it
             else:
-                return Position(number - self.first, id=layout.source.id, offset=entry.offset, stamp=entry.stamp)
-        return Position(number - self.first, id=layout.source.id)
+                return Position(number - self.first, id=layout.source.id, offset=entry.offset, stamp=entry.stamp,
+                                first=self.first)
+        return Position(number - self.first, id=layout.source.id, first=self.first)
 
     # As columns
 
@@ -391,7 +422,7 @@ cdef class Reader:
             raise ModuleNotFoundError("columns need numpy: pip install 'smartpipe[columns]'", name="numpy") from error
         items = self.items(select, start, on_error, threads=threads, readahead=readahead, ordered=ordered,
                            shuffle=shuffle)
-        return Batches(items, numpy, batch)
+        return Batches(items, numpy, whole("batch", batch))
 
     def to_arrow(self, select=None, on_error="raise", *, threads=1):
         """Return all pairs as a `pyarrow.Table` with columns block, key and value of type large_binary, one row a pair.
@@ -511,6 +542,7 @@ cdef class Reader:
         """Return at most n parts of about the same stored size; `smartpipe.open` reads one, in another process too."""
         cdef uint64_t last = self.stop
         cdef Layout layout = self.opened()
+        n = whole("n", n)
         if n < 1:
             raise ValueError(f"a pipe can not be split into {n} parts")
         parts = []
@@ -674,9 +706,11 @@ cdef class Items:
     def position(self):
         """The `Position` of the block that comes next, which is also its number."""
         if self.ahead is not None and not self.ahead.ordered:
-            raise ValueError("without order there is no position")
+            raise ValueError("without order there is no position: keep the order (ordered=True), or remember the keys "
+                             "of the blocks that are done")
         if self.ahead is not None and self.ahead.seed is not None:
-            return Position(self.number - self.reader.first, id=self.reader.current().source.id)
+            return Position(self.number - self.reader.first, id=self.reader.current().source.id,
+                            first=self.reader.first, seed=self.ahead.seed, blocks=self.stop - self.reader.first)
         return self.reader.position_at(self.number)
 
     @cython.critical_section

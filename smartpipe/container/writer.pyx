@@ -6,6 +6,7 @@ import warnings
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from smartpipe._codec cimport Dictionary, sp_offset_at
@@ -22,11 +23,11 @@ from smartpipe import errors
 from smartpipe._codec import require
 from smartpipe.container import opening
 from smartpipe.container.durability import check_durability
-from smartpipe.container.headers import CODECS, CODECS_OF_FORMAT1, ZSTD
+from smartpipe.container.headers import CODECS, CODECS_OF_FORMAT1, DICTIONARY_MAGIC, ZSTD
 from smartpipe.container.incoming import Incoming
 from smartpipe.container.index import DamagedIndex
 from smartpipe.container.paths import EXTENSIONS, missing, paths_of
-from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader, check_count, check_limit
+from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader, check_count, check_limit, whole
 
 # What the option `compress` stands for.
 _COMPRESS = {None: None, False: 0, True: 1, **{name: codec for codec, name in CODECS.items() if codec > 0}}
@@ -70,7 +71,7 @@ cdef class Writer:
     def __cinit__(self):
         self.closed = True
 
-    def __init__(self, path, mode, *, format=None, compress=None, int level=6, durability="close",
+    def __init__(self, path, mode, *, format=None, compress=None, level=6, durability="close",
                  max_block_size=MAX_BLOCK_SIZE, bint verify=False, metadata=None, threads=1, dictionary=None):
         self.lock = threading.RLock()
         self.encoders = Pool()
@@ -81,11 +82,15 @@ cdef class Writer:
         self.limit = check_limit(max_block_size)
         if format not in (None, 1, 2):
             raise ValueError(f"format is {format!r}, not 1 or 2")
+        level = whole("level", level)
         if not 1 <= level <= 9:
             raise ValueError(f"level is {level}, not from 1 (fastest) to 9 (smallest)")
         check_durability(durability)
         threads = check_count("threads", threads)
         self.verify = verify
+        if isinstance(metadata, (bytes, str)):
+            raise TypeError(f"metadata is {metadata!r:.40}, a {type(metadata).__name__}, not a mapping of bytes to "
+                            "bytes")
         pairs = None if metadata is None else {
             as_bytes(key, "a key of metadata"): as_bytes(value, "a value of metadata")
             for key, value in dict(metadata).items()}
@@ -166,10 +171,18 @@ cdef class Writer:
             return own
         if dictionary is False:
             return None
+        if isinstance(dictionary, str):
+            raise TypeError("the dictionary is a str, not bytes: read the file, as in "
+                            f"open({dictionary[:80]!r}, 'rb').read()")
         content = as_bytes(dictionary, "the dictionary")
         if self.output.codec != ZSTD:
-            raise ValueError(f"a dictionary is for the codec zstd, and the pipe has {self.codec}")
+            raise ValueError(f"a dictionary is for the codec zstd, and the pipe has {self.codec}: with "
+                             "compress=\"zstd\", --compress zstd, a new one can have it")
         if own is None or own.content != content:
+            if not content.startswith(DICTIONARY_MAGIC):
+                raise ValueError(f"this is not a dictionary of zstd: {len(content)} bytes that begin with "
+                                 f"{content[:8]!r}, not with {DICTIONARY_MAGIC!r}; smartpipe.train or zstd --train "
+                                 "makes one")
             (<Output2>self.output).put_dictionary(content)
         return (<Output2>self.output).dictionary
 
@@ -276,6 +289,7 @@ cdef class Writer:
         owners = pair_keys, pair_values
         try:
             for i in range(names.count):
+                PyErr_CheckSignals()  # as no bytecode runs here
                 rows = Rows()
                 rows.add(&pair_keys.c, &pair_values.c, sp_offset_at(&ends.c, i), sp_offset_at(&ends.c, i + 1), owners)
                 Writer.write(self, names.at(i), rows)
@@ -310,6 +324,7 @@ cdef class Writer:
         count = 0
         self.check_open()
         for key, rows in Incoming(data, self.limit):
+            PyErr_CheckSignals()  # as no bytecode runs here
             Writer.write(self, key, rows)
             count += 1
         return count
@@ -511,6 +526,8 @@ cdef class Writer:
                 self.output.seal()
                 if self.replacing:
                     opening.publish(self.paths, self.output.data_path, self.output.index_path, self.output.format)
+                    self.output.index_path = self.paths.index
+                    self.output.data_path = self.paths.data_path(self.output.codec > 0)
                 self.raise_late_error()
             except OSError as error:
                 if isinstance(error, errors.SmartPipeError):
@@ -721,6 +738,12 @@ def wanted_codec(paths, compress):
     if asked is not None and (asked > 0) != named:
         raise ValueError(f"compress={compress!r} contradicts the name {paths.data}")
     return asked if named else 0
+
+
+def carried(dictionary):
+    """The option `dictionary` for a pipe that is made of one which has a dictionary, or None. A raw one, of bytes that
+    a writer would refuse, is left behind."""
+    return dictionary if dictionary is not None and dictionary.startswith(DICTIONARY_MAGIC) else None
 
 
 def codec_of(source, format):

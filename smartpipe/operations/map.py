@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import os
 import time
 import traceback
@@ -14,6 +15,7 @@ import smartpipe
 from smartpipe import errors
 from smartpipe.container.paths import paths_of
 from smartpipe.container.reader import MAX_BLOCK_SIZE
+from smartpipe.container.writer import carried
 from smartpipe.operations.progress import Progress
 from smartpipe.operations.workers import Begin, InProcess, WorkerDied, Workers
 
@@ -120,6 +122,10 @@ def map(
         jobs = _processors()
     elif jobs < 1:
         raise ValueError(f"jobs is at least 1, not {jobs}")
+    if jobs > 1 and multiprocessing.current_process().daemon:
+        raise ValueError(
+            "this is a daemonic process, as those of multiprocessing.Pool, which can start no others: jobs=1 works here"
+        )
     begin = time.perf_counter()
     limit = options.get("max_block_size", MAX_BLOCK_SIZE)
     with smartpipe.open(src, max_block_size=limit) as reader:
@@ -131,7 +137,7 @@ def map(
         reader.items(select=select)  # raises what is wrong with select before anything is begun
         goes_on = resume and bool(paths_of(dst).existing())
         if options.get("compress") == "zstd" and options.get("dictionary") is None and not goes_on:
-            options["dictionary"] = reader.dictionary
+            options["dictionary"] = carried(reader.dictionary)
         work = _Work(reader, select, function, on_error == "raise", limit, BATCH_BYTES if jobs > 1 else 0)
         # Processes start before the destination is opened: they must not inherit its lock.
         workers: Workers[Sequence[int], _Batch] | InProcess[Sequence[int], _Batch]
