@@ -69,6 +69,13 @@ cdef class Background:
                 self.executor.submit(self._work)
             except RuntimeError:  # the interpreter ends
                 self._work()
+            except BaseException:
+                # Interrupted. No thread has it, as they would need the lock; one that was called finds nothing to do.
+                self.running -= 1
+                self.waiting.pop()
+                self.order.pop()
+                self.forget(job)
+                raise
         try:
             while wait and not job.written:
                 self.changed.wait()

@@ -13,7 +13,7 @@ from smartpipe._codec cimport (
 )
 from smartpipe.container.block cimport Block
 from smartpipe.container.frames cimport Frames
-from smartpipe.container.index cimport Index
+from smartpipe.container.index cimport Index, Run
 from smartpipe.container.layout cimport BATCH, MOST_BLOCKS, Batch, Near
 from smartpipe.container.scan cimport Scan
 from smartpipe.container.source cimport SLACK, Source, Task, is_too_large
@@ -148,8 +148,10 @@ cdef class Format2(Layout):
         return dict(block)
 
     cdef Index extent(self, uint64_t number, sp_entry *entry, uint64_t *stored):
-        cdef Index index = self.current()
+        cdef Index index
         cdef sp_entry before
+        with cython.critical_section(self):
+            index = self.index
         try:
             index.entry_and_before(number, entry, &before)
         except DamagedIndex as damage:
@@ -258,6 +260,7 @@ cdef class Format2(Layout):
         cdef Buffer stored = batch.stored.lend()
         cdef uint64_t number
         cdef sp_entry entry
+        cdef Run run
         cdef Block block
         batch.blocks.clear()
         if batch.next == batch.first + 1 and batch.end - batch.begin > BATCH:
@@ -271,9 +274,9 @@ cdef class Format2(Layout):
                 return 0
         self.source.read_into(batch.begin, batch.end - batch.begin, stored.extend(batch.end - batch.begin), None)
         for number in range(batch.first, batch.next):
-            batch.index.entry(number, &entry)
+            run = batch.index.entry(number, &entry)
             block = self.open_block(stored.data + (entry.offset - batch.begin), entry.size, entry.offset, stored,
-                                    &entry, self.key(batch.index, number, &entry))
+                                    &entry, self.key_in(run, &entry))
             block.select = select
             batch.blocks.append(block)
         self.inflate_heads(batch.blocks, batch.tasks, batch.inflated.lend())

@@ -48,9 +48,8 @@ cdef class Index:
     cdef int expect(self, const uint8_t *key, size_t n) except -1
     cdef int64_t find(self, const uint8_t *key, size_t n) except -2
     cdef Run run_of(self, uint64_t number)
-    cdef int entry(self, uint64_t number, sp_entry *entry) except -1
+    cdef Run entry(self, uint64_t number, sp_entry *entry)
     cdef int entry_and_before(self, uint64_t number, sp_entry *entry, sp_entry *before) except -1
-    cdef bytes key(self, uint64_t number, sp_entry *entry)
     cdef int map_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame, bint checked) except -1
     cdef int copy_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame) except -1
     cdef uint64_t listed_end(self, Mapped mapped, uint64_t offset, sp_frame *frame, uint64_t data_size) except? 0

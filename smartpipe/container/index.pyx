@@ -235,8 +235,10 @@ cdef class Index:
         self.count = count
 
     cdef int expect(self, const uint8_t *key, size_t n) except -1:
-        """Let the processor fetch the place of a key, which is looked for a little later, in a large table in memory."""
-        cdef Run run = <Run>self.runs[-1] if self.runs else None
+        """Let the processor fetch the place of a key that is looked for a little later, in a large table in memory."""
+        cdef Run run
+        with cython.critical_section(self):
+            run = <Run>self.runs[-1] if self.runs else None
         if run is not None and run.mapped is None:
             with cython.critical_section(run):
                 if run.c.slot_count > CACHED:
@@ -277,13 +279,14 @@ cdef class Index:
             run = <Run>self.runs[i]
         return run
 
-    cdef int entry(self, uint64_t number, sp_entry *entry) except -1:
-        """Entry `number`."""
+    cdef Run entry(self, uint64_t number, sp_entry *entry):
+        """Entry `number`; gives the run that it is of."""
         cdef Run run
         if number >= self.count:
             raise IndexError(f"entry {number} of {self.count}")
         run = self.run_of(number)
-        return run.entry(number - run.first, entry)
+        run.entry(number - run.first, entry)
+        return run
 
     cdef int entry_and_before(self, uint64_t number, sp_entry *entry, sp_entry *before) except -1:
         """Entry `number`, and the one before it; all zeros before the first."""
@@ -299,10 +302,6 @@ cdef class Index:
         else:
             memset(before, 0, sizeof(sp_entry))
         return 0
-
-    cdef bytes key(self, uint64_t number, sp_entry *entry):
-        """The key of an entry that `entry` gave for `number`."""
-        return self.run_of(number).key(entry)
 
     cdef int map_frame(self, Mapped mapped, uint64_t offset, sp_frame *frame, bint checked) except -1:
         """Take over a frame with a table as it lies in the file; with `checked` all its pages are checked first."""
@@ -336,7 +335,9 @@ cdef class Index:
 
     def copy_tables(self):
         """Take all entries into memory, where they get a table that nobody else made."""
-        self.runs = [self.run_from(0)]
+        cdef list runs = [self.run_from(0)], _before = self.runs
+        with cython.critical_section(self):
+            self.runs = runs
 
     cdef Run run_from(self, uint64_t first):
         """The entries from number `first` on as one run in memory, whose keys are all those of its entries."""

@@ -2,7 +2,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from smartpipe._codec cimport Buffer, sp_entry
 from smartpipe.container.block cimport Block
-from smartpipe.container.index cimport Index
+from smartpipe.container.index cimport Index, Run
 from smartpipe.container.pool cimport Stock
 from smartpipe.container.source cimport Source
 
@@ -53,6 +53,7 @@ cdef class Layout:
     cdef Index current(self)
     cdef Index entry(self, uint64_t number, sp_entry *entry)
     cdef bytes key(self, Index index, uint64_t number, sp_entry *entry)
+    cdef bytes key_in(self, Run run, sp_entry *entry)
     cdef Index mend(self, Index damaged, damage)
     cdef int check_named(self) except -1
     cdef int64_t find(self, const uint8_t *key, size_t n) except -2

@@ -39,7 +39,9 @@ cdef class Layout:
 
     cdef int64_t find(self, const uint8_t *key, size_t n) except -2:
         """The number of the block with a key, -1: there is none."""
-        cdef Index index = self.current()
+        cdef Index index
+        with cython.critical_section(self):
+            index = self.index
         try:
             return index.find(key, n)
         except DamagedIndex as damage:
@@ -59,10 +61,14 @@ cdef class Layout:
 
     cdef bytes key(self, Index index, uint64_t number, sp_entry *entry):
         """The key of an entry that an index has for `number`."""
+        return self.key_in(index.run_of(number), entry)
+
+    cdef bytes key_in(self, Run run, sp_entry *entry):
+        """The key of an entry of a run."""
         if is_too_large(entry.key_length, self.source.limit):
             raise errors.BlockTooLargeError(f"a key of {entry.key_length} bytes, with a max_block_size of "
                                             f"{self.source.limit}", path=self.source.path, offset=entry.offset)
-        return index.key(number, entry)
+        return run.key(entry)
 
     cdef Index mend(self, Index damaged, damage):
         """Make a damaged index anew, once, and give it; where that was of no use, the damage is the error of what it

@@ -71,7 +71,8 @@ def open(
     bytes, which `Reader.metadata` gives back. With `threads` of 2 or more so many threads compress blocks while the
     next ones are taken in; they are written in the order in which they were given. A block counts as written when
     `flush`, `sync` or `close` returns, with durability "block" when `write` does. An error of one is raised by the next
-    call. Where nothing is to be compressed or verified, `threads` changes nothing.
+    call that begins a block, or by these; of several that `close` finds the first, and the others are warnings. Where
+    nothing is to be compressed or verified, `threads` changes nothing.
 
     `durability` says what survives what (docs/durability.md). "close", the default: when `write` returns the system has
     the block, which survives the end of the process; `close` and `sync` let it reach the disk. "block": it is on the

@@ -182,7 +182,8 @@ cdef class Reader:
     cdef Layout opened(self):
         """The layout as it is now, of a reader that was not closed."""
         self.check_open()
-        return self.current()
+        with cython.critical_section(self):
+            return self.layout
 
     # By key
 
@@ -619,8 +620,7 @@ cdef class Reader:
 
         Of several it is the last one that is whole.
         """
-        self.check_open()
-        dictionary = self.layout.source.last_dictionary()
+        dictionary = self.opened().source.last_dictionary()
         return None if dictionary is None else dictionary.content
 
     def stats(self):

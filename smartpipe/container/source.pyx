@@ -21,7 +21,7 @@ from smartpipe.container.headers import header_of
 # What headers, directories and streams that did not shrink may take besides the raw bytes of a block, and a 64th of it.
 cdef uint64_t MARGIN = 64 << 10
 
-# So many plain bytes are checked without giving the GIL up, which would take as long, and twice that where a thread waits.
+# So many plain bytes are checked without giving the GIL up, which would take as long.
 cdef uint64_t SMALL = 64 << 10
 
 # So many are kept ready; a pipe has one, or few.

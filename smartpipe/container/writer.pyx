@@ -103,8 +103,7 @@ cdef class Writer:
             self.each = durability == "block"
             if self.output.codec == 0 and not verify:
                 threads = 1  # to hand blocks over would cost more than what there is to do
-            self.together = self.output.waits and self.output.codec == 0 and self.output.format == 2 and not (
-                verify or threads > 1)
+            self.together = self.output.waits and self.output.codec == 0 and self.output.format == 2 and not verify
             self.closed = False
             if pairs:
                 self._write_metadata(pairs)
@@ -567,8 +566,11 @@ cdef class Writer:
 
     def __del__(self):
         if not self.closed and not self.inherited():
-            warnings.warn(f"a writer was not closed: {self.path}", ResourceWarning, source=self)
-            self._release()
+            try:
+                if warnings is not None:  # as it is when the interpreter ends
+                    warnings.warn(f"a writer was not closed: {self.path}", ResourceWarning, source=self)
+            finally:
+                self._release()
 
     def __enter__(self):
         self.check_open()

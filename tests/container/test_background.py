@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,7 +23,7 @@ from smartpipe._platform import disk
 
 from .pipes import KINDS, PAGES, Blocks, Kind, every_kind, files, index, read, write
 from .process import run
-from .test_readahead import mixed
+from .test_readahead import Interrupted, mixed
 
 THREADS = [2, 3]
 DURABILITIES: list[Any] = ["none", "close", "block", smartpipe.Grouped(milliseconds=1), smartpipe.Grouped(bytes=1000)]
@@ -553,6 +554,25 @@ def test_no_error_of_several_is_lost(way: str, replacing: bool, prefix: str) -> 
     if not replacing:  # a close that tells of a block has done its work with the others
         found = format2.read_index(index(prefix).read_bytes(), written.read_bytes(), None)
         assert found is not None and found.frames[-1].closed
+
+
+@pytest.mark.parametrize("after", [True, False])
+@pytest.mark.parametrize("durability", ["close", "block"])
+def test_interrupts_while_a_thread_is_called(
+    durability: Any, after: bool, blocks: Blocks, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted = Interrupted(ThreadPoolExecutor.submit, KeyboardInterrupt(), after=after)
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    written: Blocks = []
+    with smartpipe.open(prefix, "x", compress=True, threads=2, durability=durability) as pipe:
+        for block in blocks:
+            try:
+                pipe.write(*block)
+                written.append(block)
+            except KeyboardInterrupt:
+                assert block[0] not in pipe
+    assert len(written) < len(blocks)
+    assert read(prefix) == written
 
 
 MIXED = """

@@ -161,7 +161,55 @@ def read_in_all_ways(prefix: Path, data: bytes, index: bytes) -> list[Outcome] |
         if not isinstance(kept, Exception):
             expect(len(kept) + len(skipped) == len(reader), "blocks and errors", len(kept), len(skipped), len(reader))
         answer(lambda: [read_split(split) for split in reader.splits(2)])
+        if not isinstance(kept, Exception):  # by now a damaged index was made anew
+            ahead(reader, kept)
+            as_columns(reader, kept, prefix)
     return found
+
+
+def ahead(reader: smartpipe.Reader, good: list[tuple[bytes, Pairs]]) -> None:
+    """Threads, a random order, and going on from a token give the same blocks, and the same errors."""
+    orders: list[dict[str, Any]] = [
+        {"threads": 2},
+        {"threads": 2, "readahead": 1, "ordered": False},
+        {"shuffle": len(good)},
+    ]
+    for options in orders:
+        told: list[smartpipe.SmartPipeError] = []
+        blocks = answer(lambda: [(k, list(b)) for k, b in reader.items(on_error=told.append, **options)])  # noqa: B023
+        if isinstance(blocks, Exception):
+            continue
+        expect(len(blocks) + len(told) == len(reader), "blocks and errors ahead", options, len(blocks), len(told))
+        if options == {"threads": 2}:
+            expect(blocks == good, "blocks ahead", blocks, good)
+        else:
+            expect(sorted(blocks) == sorted(good), "blocks in another order", options, blocks, good)
+    items = reader.items(on_error="skip")
+    for _ in range(len(good) // 2):
+        answer(lambda: next(items, None))
+    rest = answer(lambda: [key for key, _ in reader.items(start=items.position.token, on_error="skip")])
+    if not isinstance(rest, Exception):
+        expect(rest == [key for key, _ in items], "behind a position", rest)
+
+
+def as_columns(reader: smartpipe.Reader, good: list[tuple[bytes, Pairs]], prefix: Path) -> None:
+    """Columns hold the pairs; and a copy through an Arrow stream, which needs keys that come once, and pairs."""
+    rows = [(key, *pair) for key, pairs in good for pair in pairs]
+    columns = answer(lambda: list(reader.columns(batch=1000, on_error="skip")))
+    if not isinstance(columns, Exception):
+        expect(sum(batch.blocks for batch in columns) == len(good), "blocks in columns", columns)
+        expect([batch[i] for batch in columns for i in range(len(batch))] == rows, "columns", rows)
+    copy = prefix.with_name("copied")
+    with smartpipe.open(copy, "w", compress=True, level=1, durability="none", max_block_size=LIMIT) as writer:
+        try:
+            writer.write_arrow(reader)
+        except (smartpipe.DuplicateKeyError, smartpipe.BlockTooLargeError, OSError):
+            return
+    expected = [(key, pairs) for key, pairs in good if pairs]
+    if len({key for key, _ in expected}) == len(expected):
+        with smartpipe.open(copy, max_block_size=LIMIT) as reader:
+            copied = [(key, list(block)) for key, block in reader.items()]
+        expect(copied == expected, "a copy through Arrow", copied, expected)
 
 
 def read_split(split: smartpipe.Split) -> None:

@@ -11,10 +11,11 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import lz4.block
 from backports import zstd
 
 from tests.reference import Blocks, format1
-from tests.reference.format2 import METADATA, NONE, ZLIB
+from tests.reference.format2 import DICTIONARY, LZ4, METADATA, NONE, ZLIB, ZSTD
 from tests.reference.format2_writer import Writer
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -33,9 +34,16 @@ CHECKSUMS = b"\x01"
 AS_IT_IS = b"\x00"
 
 
-def planted(codec: int, *, frames: int = 1, slots: int | None = None, repeated: bool = False) -> Writer:
+def planted(
+    codec: int,
+    *,
+    frames: int = 1,
+    slots: int | None = None,
+    repeated: bool = False,
+    compress: Callable[[bytes], bytes] = zlib.compress,
+) -> Writer:
     """A pipe of a few small blocks with values of 32 bytes and more large, and metadata."""
-    writer = Writer(0x0123456789ABCDEF, codec=codec, large=32)
+    writer = Writer(0x0123456789ABCDEF, codec=codec, large=32, deflate=compress)
     writer.metadata({b"made by": b"make_corpus.py"})
     for number in range(frames):
         for key, pairs in BLOCKS:
@@ -54,6 +62,21 @@ def several_pages() -> Writer:
     for number in range(5):
         writer.write(b"more %d" % number, [])
     writer.frame(slots=0)
+    return writer
+
+
+def with_dictionaries() -> Writer:
+    """A pipe with two dictionaries, each with blocks of its own."""
+    writer = Writer(3, codec=ZSTD, large=32)
+    for number, content in ((1, b"0123456789<p>xxxxxxxx"), (2, bytes(range(40)))):
+        for _ in range(2):
+            writer.write(b"", [(b"", content)], DICTIONARY, number)
+        dictionary = zstd.ZstdDict(content, is_raw=True)
+        writer.deflate = lambda raw, dictionary=dictionary: zstd.compress(raw, zstd_dict=dictionary)
+        for key, pairs in BLOCKS:
+            writer.write(key + b"%d" % number, pairs, dictionary=number)
+    writer.sync()
+    writer.frame(closed=True)
     return writer
 
 
@@ -224,6 +247,13 @@ def api_seeds() -> Iterator[tuple[str, bytes]]:
         data, index = format1.write(BLOCKS, compressed=codec == ZLIB)
         yield f"format1-{codec}", api_input(datz | 2, data, index)
         yield f"format1-{codec}-torn", api_input(datz | 2, data[:-3], index[:-3])
+    for codec, compress in ((ZSTD, zstd.compress), (LZ4, lambda raw: lz4.block.compress(raw, store_size=False))):
+        writer = planted(codec, compress=compress)
+        yield f"format2-{codec}-closed", api_input(1 | 2 | 4, bytes(writer.data), bytes(writer.index))
+        yield f"format2-{codec}-no-index", api_input(1, bytes(writer.data), b"")
+    writer = with_dictionaries()
+    yield "format2-dictionaries", api_input(1 | 2 | 4, bytes(writer.data), bytes(writer.index))
+    yield "format2-dictionaries-no-index", api_input(1 | 4, bytes(writer.data), b"")
     yield "format2-strange", api_input(2 | 4, bytes(strange().data), bytes(strange().index))
     yield "format2-pages", api_input(2, bytes(several_pages().data), bytes(several_pages().index))
 
