@@ -66,7 +66,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     machine = describe(options.stores if options.stores.exists() else RESULTS)
     cores = os.cpu_count() or 1
     if float(machine["load"]) > cores:
-        print(f"Load {machine['load']}, cores {cores}: the machine has other work, and figures mean little.", flush=True)
+        print(f"Load {machine['load']}, {cores} cores: the machine has other work, figures mean little.", flush=True)
     machine["command"] = "python -m bench" + "".join(f" {argument}" for argument in sys.argv[1:])
     source = " and ".join(DEBIAN) if all((folder / part).is_dir() for part in FOLDERS) else folder.name
     machine["corpus"] = f"Pages: {len(pages):,} from {source}, {raw / 1e6:.1f} MB of pairs. Small pairs: {pairs:,}"
