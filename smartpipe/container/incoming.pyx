@@ -22,8 +22,8 @@ TYPES = {
     "n": "null", "b": "bool", "c": "int8", "C": "uint8", "s": "int16", "S": "uint16", "i": "int32", "I": "uint32",
     "l": "int64", "L": "uint64", "e": "float16", "f": "float32", "g": "float64", "d": "decimal",
     "w": "fixed-size binary", "td": "date", "tt": "time", "ts": "timestamp", "tD": "duration", "ti": "interval",
-    "+l": "list", "+L": "large list", "+v": "list view", "+w": "fixed-size list", "+s": "struct", "+m": "map", "+u": "union",
-    "+r": "run-end encoded",
+    "+l": "list", "+L": "large list", "+v": "list view", "+w": "fixed-size list", "+s": "struct", "+m": "map",
+    "+u": "union", "+r": "run-end encoded",
 }
 WANTED = "binary or string, large_binary or large_string, binary_view or string_view"
 
