@@ -250,7 +250,8 @@ cdef class Reader:
 
     cdef int skip(self, error, handler) except -1:
         """Count a block that can not be read, and tell the handler; without one, raise the error."""
-        if handler is None or isinstance(error, errors.ClosedError):
+        # A missing engine is no damage of the block.
+        if handler is None or isinstance(error, (errors.ClosedError, errors.EngineError)):
             raise error
         with cython.critical_section(self):
             self.skipped += 1

@@ -201,6 +201,8 @@ cdef class Source:
                 dictionary = Dictionary(number, content)
             except ValueError:
                 pass  # of zstd's own format, and not right
+            except errors.EngineError as error:
+                raise errors.EngineError(error.args[0], path=self.path, block=block, offset=offset) from None
         if dictionary is None:
             raise errors.CorruptError(f"dictionary {number}, which it was compressed with, is missing or damaged",
                                       path=self.path, block=block, offset=offset)
@@ -277,9 +279,9 @@ cdef class Source:
             return MemoryError()
         if status == SP_TRUNCATED:
             kind = errors.TruncatedError
-        elif status in (SP_CODEC, SP_NO_ZSTD, SP_NO_LZ4):
+        elif status in (SP_NO_ZSTD, SP_NO_LZ4):
             kind = errors.EngineError
-        elif status in (SP_KIND, SP_FLAGS, SP_RESERVED):
+        elif status in (SP_CODEC, SP_KIND, SP_FLAGS, SP_RESERVED):
             kind = errors.FormatError
         else:
             kind = errors.CorruptError

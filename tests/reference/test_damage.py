@@ -87,7 +87,7 @@ def read_smartpipe(prefix: Path) -> object:
             for key in pipe:
                 try:
                     outcomes.append((key, list(pipe[key])))
-                except (smartpipe.CorruptError, smartpipe.EngineError) as error:
+                except (smartpipe.CorruptError, smartpipe.FormatError, smartpipe.EngineError) as error:
                     outcomes.append((key, ERRORS[type(error)]))
             return outcomes
     except (smartpipe.CorruptError, smartpipe.FormatError, smartpipe.TruncatedError) as error:

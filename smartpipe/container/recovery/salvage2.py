@@ -69,7 +69,7 @@ class Salvage2:
         record = self.inspection.survey.at(offset)
         try:
             return record is not None and self.inspection.survey.block(record) is not None
-        except (errors.CorruptError, errors.BlockTooLargeError, errors.EngineError):
+        except (errors.CorruptError, errors.BlockTooLargeError, errors.FormatError):
             return False
 
     def _whole(self, visit: Visit) -> Block | errors.SmartPipeError:
@@ -80,7 +80,7 @@ class Salvage2:
             return errors.FormatError(f"a record of kind {record.kind}, which this version does not know")
         try:
             return self.inspection.survey.block(record, self.inspection.repaired_key(visit))
-        except (errors.CorruptError, errors.BlockTooLargeError, errors.EngineError) as error:
+        except (errors.CorruptError, errors.BlockTooLargeError, errors.FormatError) as error:
             return error
 
     def blocks(self) -> Iterator[Block]:
