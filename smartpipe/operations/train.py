@@ -18,6 +18,7 @@ LEAST_BYTES = 256
 MOST_BYTES = 1 << 20  # of a dictionary
 ENOUGH = 100  # times the size of the dictionary: more samples make it no better
 LONGEST = 128 << 10  # of a sample: zstd looks at no more
+ORDER = 0  # the random order in which blocks are looked at, the same each time
 
 
 def train(
@@ -26,10 +27,10 @@ def train(
     """Return a dictionary of at most `size` bytes, for `smartpipe.open(…, compress="zstd", dictionary=…)`.
 
     It holds what the blocks of the pipe `src` have in common, so that many small similar ones shrink: those of one
-    site, or records of one kind. For pages of 40 KB and more it is of little use. Blocks are taken evenly from the
-    whole pipe, as many as make 100 times the size; with `select`, a list of pair keys, only these pairs. `options` are
-    those of `smartpipe.open` for reading. ValueError where the pipe has too little to learn from, EngineError without
-    zstd.
+    site, or records of one kind. For pages of 40 KB and more it is of little use. Blocks are taken from everywhere in
+    the pipe, as many as make 100 times the size; with `select`, a list of pair keys, only these pairs are looked at and
+    count. `options` are those of `smartpipe.open` for reading. ValueError where the pipe has too little to learn from,
+    EngineError without zstd.
 
     >>> import smartpipe
     >>> with smartpipe.open("small", "w") as pipe:
@@ -48,19 +49,20 @@ def train(
     samples: list[bytes] = []
     total = 0
     with smartpipe.open(src, **options) as reader:
-        reader.items(select=select)  # raises what is wrong with select
-        wanted = None if select is None else {bytes(key) for key in select}
-        # Where nothing tells how much there is, the first blocks have to do.
-        step = max(1, reader.stats().get("raw_bytes", 0) // (ENOUGH * size))
-        for number, key in enumerate(reader):
-            if number % step:
+        # Nothing tells beforehand how many bytes there are of some pairs: in a random order the first blocks are as
+        # good as any, and one after another is taken until it is enough.
+        for _, block in reader.items(select=select, shuffle=ORDER):
+            pairs = list(block)
+            if not pairs:
                 continue
-            pairs = [pair for pair in reader[key] if wanted is None or pair[0] in wanted]
             for sample in (_head(pairs), *(value[:LONGEST] for _, value in pairs if len(value) >= LARGE)):
                 samples.append(sample)
                 total += len(sample)
             if total >= ENOUGH * size:
                 break
+    if select and not samples:
+        keys = ", ".join(repr(bytes(key)) for key in select)
+        raise ValueError(f"{os.fspath(src)}: no block has a pair with the key {keys}: there is nothing to train from")
     api = _libraries.api("zstd")
     try:
         content: bytes = api.train_dict(samples, size).dict_content
