@@ -117,7 +117,7 @@ cdef int get_next(ArrowArrayStream *stream, ArrowArray *out) noexcept with gil:
             return 0
         except BaseException as error:
             # What comes behind an error that somebody overlooked would be short of a block.
-            reading.error = error
+            reading.error = reading.source.failure = error
             reading.message = (str(error) or type(error).__name__).encode(errors="replace").replace(b"\0", b" ")
             reading.memory = None
     if isinstance(reading.error, MemoryError):

@@ -152,7 +152,8 @@ cdef class Gatherer:
             self.partial = memory
             self.failure = error
             raise
-        return memory if memory.blocks > 0 else None
+        self.ended = memory.blocks == 0
+        return None if self.ended else memory
 
     cdef int fill(self, Memory memory) except -1:
         cdef Block block

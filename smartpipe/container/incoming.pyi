@@ -6,6 +6,7 @@ from typing_extensions import Self, disjoint_base
 from smartpipe.container.rows import Rows
 
 FORMATS: Final[dict[str, int]]
+TYPES: Final[dict[str, str]]
 WANTED: Final[str]
 
 class _Table(Protocol):

@@ -3,6 +3,7 @@
 import os
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport INT64_MAX
 from libc.string cimport memcmp
@@ -16,12 +17,25 @@ from smartpipe.container.rows cimport Rows
 FORMATS = {
     "z": SP_OFFSETS32, "Z": SP_OFFSETS64, "vz": SP_VIEWS, "u": SP_OFFSETS32, "U": SP_OFFSETS64, "vu": SP_VIEWS,
 }
+# What other types are called, by how their formats begin.
+TYPES = {
+    "n": "null", "b": "bool", "c": "int8", "C": "uint8", "s": "int16", "S": "uint16", "i": "int32", "I": "uint32",
+    "l": "int64", "L": "uint64", "e": "float16", "f": "float32", "g": "float64", "d": "decimal",
+    "w": "fixed-size binary", "td": "date", "tt": "time", "ts": "timestamp", "tD": "duration", "ti": "interval",
+    "+l": "list", "+L": "large list", "+v": "list view", "+w": "fixed-size list", "+s": "struct", "+m": "map",
+    "+u": "union", "+r": "run-end encoded",
+}
 WANTED = "binary or string, large_binary or large_string, binary_view or string_view"
 
 
 cdef str name_of(ArrowSchema *field):
     """The name of a column, which may have none."""
     return "" if field.name == NULL else (<bytes>field.name).decode(errors="replace")
+
+
+cdef str type_of(str form):
+    """What a type is called that Arrow has a format for."""
+    return TYPES.get(form[:2]) or TYPES.get(form[:1]) or f"the type with Arrow's format {form!r}"
 
 
 cdef class Chunk:
@@ -86,8 +100,9 @@ cdef class Incoming:
             names = [name_of(self.schema.children[i]) for i in range(self.schema.n_children)]
         if sorted(names) != ["block", "key", "value"]:
             form = (<bytes>self.schema.format).decode(errors="replace")
-            found = ", ".join(names) if form == "+s" else f"no table, but Arrow's type {form!r}"
-            raise ValueError(f"expected the columns block, key and value, found {found}")
+            found = ", ".join(names) if form == "+s" else f"no table, but a column of {type_of(form)}"
+            raise ValueError(f"expected the columns block, key and value, found {found}; there is one row for each "
+                             "pair: unpivot a table that has a column for each field")
         self.block = self.field(names, "block")
         self.key = self.field(names, "key")
         self.value = self.field(names, "value")
@@ -106,7 +121,7 @@ cdef class Incoming:
         if schema.dictionary != NULL:
             raise TypeError(f"the column {name} is dictionary-encoded; expected {WANTED}: cast it")
         if form not in FORMATS:
-            raise TypeError(f"the column {name} has Arrow's type {form!r}; expected {WANTED}")
+            raise TypeError(f"the column {name} is {type_of(form)}; expected {WANTED}: cast it")
         field.strings.kind = FORMATS[form]
         return field
 
@@ -122,6 +137,7 @@ cdef class Incoming:
         """Look at the next chunk; False at the end."""
         cdef Chunk chunk = Chunk.__new__(Chunk)
         cdef int code
+        PyErr_CheckSignals()  # a block may have very many chunks
         self.before += self.rows
         self.rows = self.row = 0
         self.chunk = None

@@ -6,6 +6,7 @@ import warnings
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from smartpipe._codec cimport Dictionary, sp_offset_at
@@ -275,6 +276,7 @@ cdef class Writer:
         owners = pair_keys, pair_values
         try:
             for i in range(names.count):
+                PyErr_CheckSignals()  # as no bytecode runs here
                 rows = Rows()
                 rows.add(&pair_keys.c, &pair_values.c, sp_offset_at(&ends.c, i), sp_offset_at(&ends.c, i + 1), owners)
                 Writer.write(self, names.at(i), rows)
@@ -309,6 +311,7 @@ cdef class Writer:
         count = 0
         self.check_open()
         for key, rows in Incoming(data, self.limit):
+            PyErr_CheckSignals()  # as no bytecode runs here
             Writer.write(self, key, rows)
             count += 1
         return count

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import signal
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy
 import polars
 import pyarrow
 import pytest
@@ -431,18 +434,18 @@ def test_a_row_that_is_null_as_a_whole_is_refused(prefix: str) -> None:
         (
             pyarrow.table({"block": [b"a"], "key": [b"a"]}),
             ValueError,
-            "columns block, key and value, found block, key$",
+            "columns block, key and value, found block, key; there is one row for each pair: unpivot a table",
         ),
         (
             pyarrow.table({"block": [b"a"], "key": [b"a"], "value": [b"a"], "more": [1]}),
             ValueError,
             "found block, key, value, more",
         ),
-        (pyarrow.chunked_array([[1, 2]]), ValueError, "found no table, but Arrow's type 'l'"),
+        (pyarrow.chunked_array([[1, 2]]), ValueError, "found no table, but a column of int64"),
         (
             pyarrow.table({"block": [b"a"], "key": [b"a"], "value": [1]}),
             TypeError,
-            "the column value has Arrow's type 'l'; expected binary or string",
+            "the column value is int64; expected binary or string, .*: cast it",
         ),
         (
             pyarrow.table({"block": pyarrow.array([b"a"]).dictionary_encode(), "key": [b"a"], "value": [b"a"]}),
@@ -576,3 +579,103 @@ def test_the_memory_of_a_table_is_not_kept(threads: int, prefix: str) -> None:
         del table, value
         gc.collect()
         data.append(0)  # BufferError, where somebody still has it
+
+
+class Alarm(Exception):
+    """What the handler of a signal raises."""
+
+
+@contextmanager
+def alarm(seconds: float) -> Iterator[None]:
+    """Let SIGALRM raise in the code of a `with` statement."""
+
+    def ring(*_: object) -> None:
+        raise Alarm
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+ROWS = 3_000_000
+
+
+@pytest.mark.parametrize("way", ["write_arrow", "write_columns"])
+def test_a_signal_ends_a_long_write(way: str, prefix: str) -> None:
+    numbers = numpy.char.zfill(numpy.arange(ROWS).astype("S7"), 7)
+    offsets = numpy.arange(ROWS + 1, dtype=numpy.int64)
+    keys = pyarrow.array(numbers, pyarrow.binary())
+    table = pyarrow.table({"block": keys, "key": keys, "value": keys})
+    column = (offsets * 7, numbers.tobytes())
+    with smartpipe.open(prefix, "w", durability="none") as pipe:
+        with pytest.raises(Alarm), alarm(0.2):
+            if way == "write_arrow":
+                pipe.write_arrow(table)
+            else:
+                pipe.write_columns(column, offsets, column, column)
+        written = len(pipe)
+    assert written < ROWS // 2
+    assert smartpipe.verify(prefix).ok
+
+
+def test_a_signal_ends_a_long_block(prefix: str) -> None:
+    empty = pyarrow.array([b""] * 10, pyarrow.binary())
+    batch = pyarrow.record_batch([empty, empty, empty], names=["block", "key", "value"])
+    table = pyarrow.Table.from_batches([batch] * 500_000)
+    with smartpipe.open(prefix, "w") as pipe:
+        with pytest.raises(Alarm), alarm(0.05):
+            pipe.write_arrow(table)
+        assert len(pipe) == 0
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt("now"), SystemExit(3), Alarm("now")], ids=repr)
+def test_what_is_raised_while_a_table_is_read_comes_out(
+    error: BaseException, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(prefix, PAGES, KINDS[0])
+
+    def interrupted(*_: object, **__: object) -> smartpipe.Position:
+        raise error
+
+    monkeypatch.setattr("smartpipe.container.reader.Position", interrupted)
+    with smartpipe.open(prefix) as pipe, pytest.raises(type(error)) as caught:
+        pipe.to_arrow()
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("use", ["arrow", "iteration"])
+def test_a_stream_is_read_once(use: str, prefix: str) -> None:
+    write(prefix, PAGES, KINDS[0])
+    with smartpipe.open(prefix) as pipe:
+        batches = pipe.columns()
+        if use == "arrow":
+            assert pyarrow.RecordBatchReader.from_stream(batches).read_all().num_rows == 6
+        else:
+            assert sum(len(batch) for batch in batches) == 6
+        with pytest.raises(ValueError, match=r"an Arrow stream is read once.*: ask the reader for another"):
+            pyarrow.RecordBatchReader.from_stream(batches)
+
+
+@pytest.mark.parametrize(
+    "made, said",
+    [
+        (pyarrow.uint32(), "uint32"),
+        (pyarrow.float64(), "float64"),
+        (pyarrow.timestamp("us"), "timestamp"),
+        (pyarrow.list_(pyarrow.binary()), "list"),
+        (pyarrow.binary(4), "fixed-size binary"),
+    ],
+    ids=str,
+)
+def test_a_type_that_is_not_taken_is_named(made: pyarrow.DataType, said: str, prefix: str) -> None:
+    keys = pyarrow.array([b"a"])
+    table = pyarrow.table({"block": keys, "key": keys, "value": pyarrow.array([None], made)})
+    with smartpipe.open(prefix, "w") as pipe:
+        with pytest.raises(TypeError, match=f"the column value is {said}; expected binary or string, .*: cast it"):
+            pipe.write_arrow(table)
+        with pytest.raises(ValueError, match="found key, raw; there is one row for each pair: unpivot"):
+            pipe.write_arrow(pyarrow.table({"key": keys, "raw": keys}))
