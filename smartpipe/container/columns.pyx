@@ -117,7 +117,9 @@ cdef class Batches(Gatherer):
             return begun
         position = self.items.position
         # The block whose error comes next is behind the iterator already.
-        return Position(position - 1, id=position.id) if failed else position
+        if not failed:
+            return position
+        return Position(position - 1, id=position.id, first=position.first, seed=position.seed, blocks=position.blocks)
 
     def __next__(self):
         cdef Memory memory = self.gather()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-_TOKEN = re.compile(r"smartpipe:([0-9a-f]{16}):(\d{1,20}):(\d{1,20}):(\d{1,20})", re.ASCII)
+_NUMBER = r"(\d{1,20})"
+_TOKEN = re.compile(
+    rf"smartpipe:([0-9a-f]{{16}}):{_NUMBER}:{_NUMBER}:{_NUMBER}(?::{_NUMBER}(?::{_NUMBER}:{_NUMBER})?)?", re.ASCII
+)
 
 
 class Position(int):
@@ -14,23 +17,43 @@ class Position(int):
     of `Reader.items` and `follow`, for as long as the blocks before it are there: also when the pipe has grown.
 
     ``id`` is the file id, 0 in format 1; ``offset`` and ``stamp`` are those of the block before the position (in format
-    1 the stamp is its uncompressed offset), 0 where there is none or it says nothing, as in a shuffled order.
+    1 the stamp is its uncompressed offset), 0 where there is none or it says nothing, as in a shuffled order. ``first``
+    is the number of the first block of the `Split` in which it is a place, 0 in a whole pipe. In a shuffled order
+    ``seed`` gives that, and ``blocks`` is how many it has; elsewhere they are None and 0.
 
     >>> Position(3, id=10, offset=96, stamp=5).token
     'smartpipe:000000000000000a:3:96:5'
     >>> Position.of_token("smartpipe:000000000000000a:3:96:5") + 1
     4
+    >>> Position(3, id=10, first=100, seed=7, blocks=50).token
+    'smartpipe:000000000000000a:3:0:0:100:7:50'
     """
 
     id: int
     offset: int
     stamp: int
+    first: int
+    seed: int | None
+    blocks: int
 
-    def __new__(cls, number: int, *, id: int = 0, offset: int = 0, stamp: int = 0) -> Position:
+    def __new__(
+        cls,
+        number: int,
+        *,
+        id: int = 0,
+        offset: int = 0,
+        stamp: int = 0,
+        first: int = 0,
+        seed: int | None = None,
+        blocks: int = 0,
+    ) -> Position:
         position = super().__new__(cls, number)
         position.id = id
         position.offset = offset
         position.stamp = stamp
+        position.first = first
+        position.seed = seed
+        position.blocks = blocks
         return position
 
     @classmethod
@@ -39,12 +62,26 @@ class Position(int):
         found = _TOKEN.fullmatch(token)
         if found is None:
             raise ValueError(f"{token[:80]!r} is no token of a position")
-        return cls(int(found[2]), id=int(found[1], 16), offset=int(found[3]), stamp=int(found[4]))
+        number, offset, stamp, first, seed, blocks = (
+            None if part is None else int(part) for part in found.groups()[1:]
+        )
+        return cls(
+            number or 0,
+            id=int(found[1], 16),
+            offset=offset or 0,
+            stamp=stamp or 0,
+            first=first or 0,
+            seed=seed,
+            blocks=blocks or 0,
+        )
 
     @property
     def token(self) -> str:
         """A text of some forty characters from which `items(start=)` goes on."""
-        return f"smartpipe:{self.id:016x}:{int(self)}:{self.offset}:{self.stamp}"
+        token = f"smartpipe:{self.id:016x}:{int(self)}:{self.offset}:{self.stamp}"
+        if self.first > 0 or self.seed is not None:
+            token += f":{self.first}"
+        return token if self.seed is None else f"{token}:{self.seed}:{self.blocks}"
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return Position.of_token, (self.token,)

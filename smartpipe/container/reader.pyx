@@ -91,6 +91,15 @@ def no_more_than_counted(error):
     """Skip a block."""
 
 
+cdef str part_of(first):
+    """What a reader with a first block shows, in words."""
+    return "the whole pipe" if first == 0 else f"a split that begins with block {first}"
+
+
+cdef str order_of(seed):
+    return "the order of the file" if seed is None else f"the random order of shuffle={seed}"
+
+
 cdef bytes key_of(Layout layout, uint64_t number):
     """The key of a block."""
     cdef sp_entry entry
@@ -311,7 +320,7 @@ cdef class Reader:
         items.reader = self
         items.handler = handler
         items.batch = items.nothing = Batch()
-        items.number = items.careful = self._number_of(start)
+        items.number = items.careful = self._number_of(start, shuffle)
         if select is not None:
             if isinstance(select, (bytes, str)):
                 raise TypeError("select is an iterable of pair keys, not one key")
@@ -322,13 +331,13 @@ cdef class Reader:
                                     items.number)
         return items
 
-    def _number_of(self, start):
+    def _number_of(self, start, seed):
         if start is None:
             return self.first
         if isinstance(start, str) and start.startswith("smartpipe:"):
             start = Position.of_token(start)
         if isinstance(start, Position):
-            self._check_position(start)
+            self._check_position(start, seed)
         if hasattr(start, "__index__"):
             start = index(start)
             if not 0 <= start <= self.stop - self.first:
@@ -340,12 +349,20 @@ cdef class Reader:
             raise errors.BlockNotFound("there is no such block to start at", path=self.data_path, block=wanted)
         return number
 
-    def _check_position(self, position):
-        """See to it that the blocks before a position are those of this reader."""
+    def _check_position(self, position, seed):
+        """See to it that the blocks before a position are those of this reader, in the same order."""
         cdef Layout layout = self.opened()
         cdef uint64_t number
         cdef sp_entry entry
         known = position.id == layout.source.id or (position.id == 0 and position == 0)
+        if known and position.first != self.first:
+            why = f"in {part_of(position.first)}, and this is {part_of(self.first)}"
+        elif known and position.seed != seed:
+            why = f"in {order_of(position.seed)}, and this is {order_of(seed)}"
+        elif known and seed is not None and position.blocks != len(self):
+            why = f"in the random order of {position.blocks} blocks, and these are {len(self)}, whose order is another"
+        if why is not None:
+            raise errors.FormatError(f"{position.token} is a position {why}", path=self.data_path)
         if known and position.offset > 0 and 0 < position <= len(self):
             number = self.first + <uint64_t>int(position) - 1
             layout.entry(number, &entry)
@@ -363,8 +380,9 @@ cdef class Reader:
             except errors.SmartPipeError:
                 pass  # of the index; what the place says is only held against it
             else:
-                return Position(number - self.first, id=layout.source.id, offset=entry.offset, stamp=entry.stamp)
-        return Position(number - self.first, id=layout.source.id)
+                return Position(number - self.first, id=layout.source.id, offset=entry.offset, stamp=entry.stamp,
+                                first=self.first)
+        return Position(number - self.first, id=layout.source.id, first=self.first)
 
     # As columns
 
@@ -677,7 +695,8 @@ cdef class Items:
         if self.ahead is not None and not self.ahead.ordered:
             raise ValueError("without order there is no position")
         if self.ahead is not None and self.ahead.seed is not None:
-            return Position(self.number - self.reader.first, id=self.reader.current().source.id)
+            return Position(self.number - self.reader.first, id=self.reader.current().source.id,
+                            first=self.reader.first, seed=self.ahead.seed, blocks=self.stop - self.reader.first)
         return self.reader.position_at(self.number)
 
     @cython.critical_section

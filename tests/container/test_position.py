@@ -165,3 +165,81 @@ def test_a_number_is_a_start_in_any_pipe(kind: Kind, prefix: str) -> None:
     write(prefix, [*BLOCKS, *MORE], kind)
     with smartpipe.open(prefix) as pipe:
         assert [key for key, _ in pipe.items(start=number)] == keys([*BLOCKS[12:], *MORE])
+
+
+def shuffled_token(pipe: smartpipe.Reader, seed: int, count: int) -> str:
+    """The token of a shuffled iterator that gave so many blocks."""
+    items = pipe.items(shuffle=seed)
+    for _ in range(count):
+        next(items)
+    return items.position.token
+
+
+@every_kind
+def test_a_position_in_a_random_order(kind: Kind, prefix: str) -> None:
+    write(prefix, BLOCKS, kind)
+    with smartpipe.open(prefix) as pipe:
+        order = [key for key, _ in pipe.items(shuffle=7)]
+        for count in (0, 5, 40):
+            token = shuffled_token(pipe, 7, count)
+            assert [key for key, _ in pipe.items(shuffle=7, start=token)] == order[count:]
+            again = pickle.loads(pickle.dumps(smartpipe.Position.of_token(token)))
+            assert [key for key, _ in pipe.items(shuffle=7, start=again, threads=2)] == order[count:]
+        batches = pipe.columns(batch=1, shuffle=7)
+        next(batches)
+        assert [key for key, _ in pipe.items(shuffle=7, start=batches.position.token)] == order[1:]
+
+
+@every_kind
+@pytest.mark.parametrize("count", [0, 5])
+def test_a_position_in_a_random_order_is_refused_in_another(kind: Kind, count: int, prefix: str) -> None:
+    write(prefix, BLOCKS, kind)
+    with smartpipe.open(prefix) as pipe:
+        token = shuffled_token(pipe, 7, count)
+        plain = position_after(prefix, count)
+        with pytest.raises(smartpipe.FormatError, match=r"in the random order of shuffle=7, and this is .* shuffle=8"):
+            pipe.items(shuffle=8, start=token)
+        with pytest.raises(smartpipe.FormatError, match="in the random order of shuffle=7, and this is the order of"):
+            pipe.items(start=token)
+        with pytest.raises(smartpipe.FormatError, match="in the order of the file, and this is the random order of"):
+            pipe.items(shuffle=7, start=plain)
+    with smartpipe.open(prefix, "a") as pipe:
+        pipe.write(b"more", [])
+    with smartpipe.open(prefix) as pipe, pytest.raises(smartpipe.FormatError, match="of 40 blocks, and these are 41"):
+        pipe.items(shuffle=7, start=token)
+
+
+@every_kind
+@pytest.mark.parametrize("count", [0, 4])
+def test_a_position_in_a_split_says_so_elsewhere(kind: Kind, count: int, prefix: str) -> None:
+    write(prefix, BLOCKS, kind)
+    with smartpipe.open(prefix) as pipe:
+        parts = pipe.splits(3)
+    tokens = []
+    for part in parts:
+        with smartpipe.open(part) as pipe:
+            items = pipe.items()
+            for _ in range(count):
+                next(items)
+            tokens.append(items.position.token)
+    second = f"a split that begins with block {parts[1].start}"
+    with smartpipe.open(parts[2]) as pipe, pytest.raises(smartpipe.FormatError) as caught:
+        pipe.items(start=tokens[1])
+    assert f"is a position in {second}, and this is a split that begins with block {parts[2].start}" in str(
+        caught.value
+    )
+    with smartpipe.open(prefix) as pipe, pytest.raises(smartpipe.FormatError) as caught:
+        pipe.items(start=tokens[1])
+    assert f"is a position in {second}, and this is the whole pipe" in str(caught.value)
+    with smartpipe.open(parts[1]) as pipe, pytest.raises(smartpipe.FormatError) as caught:
+        pipe.items(start=position_after(prefix, count))
+    assert f"is a position in the whole pipe, and this is {second}" in str(caught.value)
+
+
+def test_without_order_there_is_no_position(prefix: str) -> None:
+    write(prefix, BLOCKS, Kind(2, False))
+    with smartpipe.open(prefix) as pipe:
+        items = pipe.items(threads=2, ordered=False)
+        next(items)
+        with pytest.raises(ValueError, match=r"keep the order .*, or remember the keys"):
+            items.position  # noqa: B018
