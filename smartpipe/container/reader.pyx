@@ -54,14 +54,23 @@ was written. In format 1 ``pairs`` and ``stamp`` are None, and so is ``raw`` of 
 
 def check_limit(limit):
     """Return max_block_size as it is used: formats and memory end at 4 GiB - 1."""
+    limit = whole("max_block_size", limit)
     if limit < 1:
         raise ValueError(f"max_block_size is {limit}, not at least 1")
     return min(limit, 0xffffffff)
 
 
+def whole(what, number):
+    """Return an argument that is a whole number as an int."""
+    try:
+        return index(number)
+    except TypeError:
+        raise TypeError(f"{what} is {number!r:.40}, a {type(number).__name__}, not a whole number") from None
+
+
 def check_count(what, number):
     """Return a number that is at least 1, as it is used: nobody has more threads, or memory for more bytes."""
-    number = index(number)
+    number = whole(what, number)
     if number < 1:
         raise ValueError(f"{what} is {number}, not at least 1")
     return min(number, 0xffff if what == "threads" else 1 << 62)
@@ -232,6 +241,8 @@ cdef class Reader:
         cdef list found = [], absent = []
         cdef int64_t number
         cdef bytes wanted
+        if isinstance(keys, (bytes, str)):
+            raise TypeError(f"keys is {keys!r:.40}, one key, not an iterable of block keys: for one there is get()")
         for key in keys:
             wanted = as_bytes(key, "the key")
             number = self.number_of_key(layout, wanted)
@@ -315,7 +326,7 @@ cdef class Reader:
         if shuffle is not None:
             if isinstance(shuffle, bool):
                 raise TypeError(f"shuffle is a number, which gives the order, or None, not {shuffle}")
-            shuffle = index(shuffle) & 0xffffffffffffffff
+            shuffle = whole("shuffle", shuffle) & 0xffffffffffffffff
         cdef Items items = Items.__new__(Items)
         items.reader = self
         items.handler = handler
@@ -354,6 +365,7 @@ cdef class Reader:
         cdef Layout layout = self.opened()
         cdef uint64_t number
         cdef sp_entry entry
+        cdef str why = None
         known = position.id == layout.source.id or (position.id == 0 and position == 0)
         if known and position.first != self.first:
             why = f"in {part_of(position.first)}, and this is {part_of(self.first)}"
@@ -409,7 +421,7 @@ cdef class Reader:
             raise ModuleNotFoundError("columns need numpy: pip install 'smartpipe[columns]'", name="numpy") from error
         items = self.items(select, start, on_error, threads=threads, readahead=readahead, ordered=ordered,
                            shuffle=shuffle)
-        return Batches(items, numpy, batch)
+        return Batches(items, numpy, whole("batch", batch))
 
     def to_arrow(self, select=None, on_error="raise", *, threads=1):
         """Return all pairs as a `pyarrow.Table` with columns block, key and value of type large_binary, one row a pair.
@@ -529,6 +541,7 @@ cdef class Reader:
         """Return at most n parts of about the same stored size; `smartpipe.open` reads one, in another process too."""
         cdef uint64_t last = self.stop
         cdef Layout layout = self.opened()
+        n = whole("n", n)
         if n < 1:
             raise ValueError(f"a pipe can not be split into {n} parts")
         parts = []
@@ -693,7 +706,8 @@ cdef class Items:
     def position(self):
         """The `Position` of the block that comes next, which is also its number."""
         if self.ahead is not None and not self.ahead.ordered:
-            raise ValueError("without order there is no position")
+            raise ValueError("without order there is no position: keep the order (ordered=True), or remember the keys "
+                             "of the blocks that are done")
         if self.ahead is not None and self.ahead.seed is not None:
             return Position(self.number - self.reader.first, id=self.reader.current().source.id,
                             first=self.reader.first, seed=self.ahead.seed, blocks=self.stop - self.reader.first)

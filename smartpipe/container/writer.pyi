@@ -15,6 +15,7 @@ from smartpipe.container.paths import EXTENSIONS as EXTENSIONS
 from smartpipe.container.paths import Paths
 from smartpipe.container.reader import MAX_BLOCK_SIZE as MAX_BLOCK_SIZE
 from smartpipe.container.reader import Reader
+from smartpipe.container.reader import whole as whole
 
 _Key = TypeVar("_Key", bound=Buffer)
 

@@ -27,7 +27,7 @@ from smartpipe.container.headers import CODECS, CODECS_OF_FORMAT1, ZSTD
 from smartpipe.container.incoming import Incoming
 from smartpipe.container.index import DamagedIndex
 from smartpipe.container.paths import EXTENSIONS, missing, paths_of
-from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader, check_count, check_limit
+from smartpipe.container.reader import MAX_BLOCK_SIZE, Reader, check_count, check_limit, whole
 
 # What the option `compress` stands for.
 _COMPRESS = {None: None, False: 0, True: 1, **{name: codec for codec, name in CODECS.items() if codec > 0}}
@@ -71,7 +71,7 @@ cdef class Writer:
     def __cinit__(self):
         self.closed = True
 
-    def __init__(self, path, mode, *, format=None, compress=None, int level=6, durability="close",
+    def __init__(self, path, mode, *, format=None, compress=None, level=6, durability="close",
                  max_block_size=MAX_BLOCK_SIZE, bint verify=False, metadata=None, threads=1, dictionary=None):
         self.lock = threading.RLock()
         self.encoders = Pool()
@@ -82,11 +82,15 @@ cdef class Writer:
         self.limit = check_limit(max_block_size)
         if format not in (None, 1, 2):
             raise ValueError(f"format is {format!r}, not 1 or 2")
+        level = whole("level", level)
         if not 1 <= level <= 9:
             raise ValueError(f"level is {level}, not from 1 (fastest) to 9 (smallest)")
         check_durability(durability)
         threads = check_count("threads", threads)
         self.verify = verify
+        if isinstance(metadata, (bytes, str)):
+            raise TypeError(f"metadata is {metadata!r:.40}, a {type(metadata).__name__}, not a mapping of bytes to "
+                            "bytes")
         pairs = None if metadata is None else {
             as_bytes(key, "a key of metadata"): as_bytes(value, "a value of metadata")
             for key, value in dict(metadata).items()}
@@ -513,6 +517,8 @@ cdef class Writer:
                 self.output.seal()
                 if self.replacing:
                     opening.publish(self.paths, self.output.data_path, self.output.index_path, self.output.format)
+                    self.output.index_path = self.paths.index
+                    self.output.data_path = self.paths.data_path(self.output.codec > 0)
                 self.raise_late_error()
             except OSError as error:
                 if isinstance(error, errors.SmartPipeError):

@@ -1039,3 +1039,23 @@ def test_a_split_of_blocks_that_are_not_there(change: dict[str, Any], prefix: st
         (part,) = pipe.splits(1)
     with pytest.raises(smartpipe.FormatError, match="were expected"):
         smartpipe.open(part._replace(**change))
+
+
+@pytest.mark.parametrize(
+    "misuse, said",
+    [
+        (lambda pipe: pipe.items(threads="2"), "threads is '2', a str"),
+        (lambda pipe: pipe.items(readahead=1.5), "readahead is 1.5, a float"),
+        (lambda pipe: pipe.items(shuffle="1"), "shuffle is '1', a str"),
+        (lambda pipe: pipe.columns(batch="2"), "batch is '2', a str"),
+        (lambda pipe: pipe.splits("2"), "n is '2', a str"),
+        (lambda pipe: list(pipe.get_many(b"1")), "keys is b'1', one key, not an iterable"),
+        (lambda pipe: list(pipe.get_many("1")), "keys is '1', one key, not an iterable"),
+        (lambda pipe: smartpipe.open(pipe.path, max_block_size="1"), "max_block_size is '1', a str"),
+        (lambda pipe: smartpipe.verify(pipe.path, max_block_size="1"), "max_block_size is '1', a str"),
+    ],
+)
+def test_a_wrong_type_is_named(misuse: Callable[[smartpipe.Reader], object], said: str, prefix: str) -> None:
+    write(prefix, SMALL, Kind(2, False))
+    with smartpipe.open(prefix) as pipe, pytest.raises(TypeError, match=said):
+        misuse(pipe)

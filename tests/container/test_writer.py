@@ -1238,3 +1238,31 @@ def test_where_the_system_has_no_room_to_give_ahead(kind: Kind, prefix: str, mon
     write(prefix, blocks, kind)
     assert len(asked) == 1  # it is not asked again
     assert read(prefix) == blocks
+
+
+@every_kind
+def test_after_it_was_replaced_the_files_have_their_names(kind: Kind, prefix: str) -> None:
+    write(prefix, SMALL, kind)
+    with smartpipe.open(prefix, "w", **kind.options) as pipe:
+        pipe.write(b"new", [])
+        assert pipe.data_path == prefix + ".new" + kind.extension
+    assert (pipe.data_path, pipe.index_path) == (prefix + kind.extension, prefix + ".idx")
+    assert os.path.exists(pipe.data_path) and os.path.exists(pipe.index_path)
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"threads": "2"}, "threads is '2', a str"),
+        ({"level": "6"}, "level is '6', a str"),
+        ({"level": 2.5}, "level is 2.5, a float"),
+        ({"max_block_size": "1"}, "max_block_size is '1', a str"),
+        ({"metadata": b"x"}, "metadata is b'x', a bytes"),
+        ({"metadata": "x"}, "metadata is 'x', a str"),
+    ],
+    ids=str,
+)
+def test_a_wrong_type_is_named(options: dict[str, Any], said: str, prefix: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        smartpipe.open(prefix, "w", **options)
+    assert not list(Path(prefix).parent.iterdir())
