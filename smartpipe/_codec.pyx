@@ -364,6 +364,14 @@ cdef bint use_library(int library, sp_engine *engine) except -1:
     return status == SP_OK
 
 
+cdef int check_choice() except -1:
+    """EngineError where the environment chooses what is not known."""
+    if _libraries.CHOICE and _libraries.CHOICE not in _libraries.CHOICES:
+        known = ", ".join(_libraries.CHOICES[:-1])
+        raise errors.EngineError(f"SMARTPIPE_ENGINE is {_libraries.CHOICE!r}, not {known} or {_libraries.CHOICES[-1]}")
+    return 0
+
+
 cdef const sp_engine *engine_of(int library) except? NULL:
     """The engine of a library, which is looked for once; NULL where the library is not there.
 
@@ -372,6 +380,7 @@ cdef const sp_engine *engine_of(int library) except? NULL:
     global ZSTD_API, LZ4_API
     cdef sp_engine *engine
     cdef str binding = "c"
+    check_choice()
     with cython.critical_section(BINDINGS):
         if SOUGHT[library]:
             return ENGINES[library]
@@ -538,6 +547,9 @@ cdef class Deflater:
 
 
 cdef class Inflater:
+    def __cinit__(self):
+        check_choice()
+
     def __dealloc__(self):
         cdef int codec
         for codec in range(SP_CODECS):

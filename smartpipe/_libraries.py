@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 CHOICE = os.environ.get("SMARTPIPE_ENGINE", "")
-"""The environment's choice: "python" calls Python APIs only, "zlib-ng" uses no other library for the codec zlib."""
+"""The environment's choice: "python" calls Python APIs only, "zlib-ng" uses no other library for the codec zlib, "c" is
+as none."""
+CHOICES = ("c", "python", "zlib-ng")
 
 
 class Library:

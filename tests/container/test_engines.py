@@ -212,3 +212,27 @@ print(smartpipe.engines()["zlib"]["binding"])
 
 def test_without_ctypes_python_apis_are_called() -> None:
     assert run(WITHOUT_CTYPES, SMARTPIPE_ENGINE="") == "python\n"
+
+
+UNKNOWN = """
+import sys
+import smartpipe
+
+def said(action):
+    try:
+        return action()
+    except smartpipe.EngineError as error:
+        return str(error)
+
+print(said(smartpipe.engines))
+print(said(lambda: smartpipe.open(sys.argv[1] + "-new", "w", compress=True)))
+with smartpipe.open(sys.argv[1]) as pipe:
+    print(said(lambda: list(pipe.items(on_error="skip"))))
+"""
+
+
+def test_an_engine_that_is_not_known_is_refused(prefix: str) -> None:
+    write(prefix, PAGES, KINDS[1])
+    said = run(UNKNOWN, prefix, SMARTPIPE_ENGINE="pyhton").splitlines()
+    assert said == ["SMARTPIPE_ENGINE is 'pyhton', not c, python or zlib-ng"] * 3
+    assert not Path(prefix + "-new.datz").exists()
