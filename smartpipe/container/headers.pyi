@@ -8,6 +8,7 @@ INDEX_HEADER: Final[int]
 ZSTD: Final[int]
 CODECS: Final[dict[int, str]]
 CODECS_OF_FORMAT1: Final[tuple[int, ...]]
+DICTIONARY_MAGIC: Final[bytes]
 
 def header_of(file: Descriptor, path: str) -> tuple[int, int] | tuple[None, None] | None: ...
 def file_header(path: str) -> tuple[int, int] | tuple[None, None] | None: ...

@@ -14,6 +14,7 @@ ENTRY1 = SP_ENTRY1
 ZSTD = SP_ZSTD
 CODECS = {SP_NONE: "none", SP_ZLIB: "zlib", SP_ZSTD: "zstd", SP_LZ4: "lz4"}
 CODECS_OF_FORMAT1 = (SP_NONE, SP_ZLIB)
+DICTIONARY_MAGIC = b"\x37\xa4\x30\xec"  # RFC 8878, 5
 
 
 def file_header(path):

@@ -8,6 +8,7 @@ from typing_extensions import Buffer, Self, disjoint_base
 from smartpipe.container.durability import Grouped
 from smartpipe.container.headers import CODECS as CODECS
 from smartpipe.container.headers import CODECS_OF_FORMAT1 as CODECS_OF_FORMAT1
+from smartpipe.container.headers import DICTIONARY_MAGIC as DICTIONARY_MAGIC
 from smartpipe.container.headers import ZSTD as ZSTD
 from smartpipe.container.incoming import Incoming as Incoming
 from smartpipe.container.incoming import _Table
@@ -92,5 +93,6 @@ class SmartPipeWriter(Writer):
 class SmartPipeReader(Reader):
     def __init__(self, path_prefix: str | os.PathLike[str]) -> None: ...
 
+def carried(dictionary: bytes | None) -> bytes | None: ...
 def codec_of(source: str, format: int | None) -> str | bool: ...
 def wanted_codec(paths: Paths, compress: bool | str | None) -> int | None: ...

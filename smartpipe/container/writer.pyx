@@ -23,7 +23,7 @@ from smartpipe import errors
 from smartpipe._codec import require
 from smartpipe.container import opening
 from smartpipe.container.durability import check_durability
-from smartpipe.container.headers import CODECS, CODECS_OF_FORMAT1, ZSTD
+from smartpipe.container.headers import CODECS, CODECS_OF_FORMAT1, DICTIONARY_MAGIC, ZSTD
 from smartpipe.container.incoming import Incoming
 from smartpipe.container.index import DamagedIndex
 from smartpipe.container.paths import EXTENSIONS, missing, paths_of
@@ -170,10 +170,18 @@ cdef class Writer:
             return own
         if dictionary is False:
             return None
+        if isinstance(dictionary, str):
+            raise TypeError("the dictionary is a str, not bytes: read the file, as in "
+                            f"open({dictionary[:80]!r}, 'rb').read()")
         content = as_bytes(dictionary, "the dictionary")
         if self.output.codec != ZSTD:
-            raise ValueError(f"a dictionary is for the codec zstd, and the pipe has {self.codec}")
+            raise ValueError(f"a dictionary is for the codec zstd, and the pipe has {self.codec}: with "
+                             "compress=\"zstd\", --compress zstd, a new one can have it")
         if own is None or own.content != content:
+            if not content.startswith(DICTIONARY_MAGIC):
+                raise ValueError(f"this is not a dictionary of zstd: {len(content)} bytes that begin with "
+                                 f"{content[:8]!r}, not with {DICTIONARY_MAGIC!r}; smartpipe.train or zstd --train "
+                                 "makes one")
             (<Output2>self.output).put_dictionary(content)
         return (<Output2>self.output).dictionary
 
@@ -726,6 +734,12 @@ def wanted_codec(paths, compress):
     if asked is not None and (asked > 0) != named:
         raise ValueError(f"compress={compress!r} contradicts the name {paths.data}")
     return asked if named else 0
+
+
+def carried(dictionary):
+    """The option `dictionary` for a pipe that is made of one which has a dictionary, or None. A raw one, of bytes that
+    a writer would refuse, is left behind."""
+    return dictionary if dictionary is not None and dictionary.startswith(DICTIONARY_MAGIC) else None
 
 
 def codec_of(source, format):

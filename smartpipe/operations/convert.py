@@ -9,7 +9,7 @@ from typing import Any, Literal
 import smartpipe
 from smartpipe import errors
 from smartpipe.container.paths import paths_of
-from smartpipe.container.writer import codec_of
+from smartpipe.container.writer import carried, codec_of
 from smartpipe.operations.progress import Progress, reported
 
 Path = str | os.PathLike[str]
@@ -72,23 +72,23 @@ def concat(
         raise ValueError("concat needs at least one pipe to read")
     limit = {name: value for name, value in options.items() if name == "max_block_size"}
 
-    carried: dict[bytes, bytes] = {}
+    pairs: dict[bytes, bytes] = {}
     blocks = 0
     for path in paths:
         with smartpipe.open(path, **limit) as reader:
             _refuse_same(reader, dst)
-            carried.update(reader.metadata)
+            pairs.update(reader.metadata)
             blocks += len(reader)
             if options.get("compress") is None:
                 options["compress"] = codec_of(reader.codec, options.get("format"))
             if options["compress"] == "zstd" and options.get("dictionary") is None:
-                options["dictionary"] = reader.dictionary
-    if carried and options.get("format") == 1:
+                options["dictionary"] = carried(reader.dictionary)
+    if pairs and options.get("format") == 1:
         errors.warn(f"{os.fspath(dst)}: format 1 has no metadata, left out")
-        carried = {}
+        pairs = {}
 
     counts = {"blocks": 0, "pairs": 0}
-    writer = smartpipe.open(dst, mode, metadata={**carried, **(metadata or {})} or None, **options)
+    writer = smartpipe.open(dst, mode, metadata={**pairs, **(metadata or {})} or None, **options)
     try:
         for path, key, block in reported(_blocks(paths, limit), blocks, progress):
             try:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Literal
 import smartpipe
 from smartpipe import errors
 from smartpipe.container.reader import MAX_BLOCK_SIZE
-from smartpipe.container.writer import codec_of
+from smartpipe.container.writer import carried, codec_of
 from smartpipe.operations.listing import (
     DICTIONARY,
     LIST,
@@ -54,7 +54,7 @@ def extract(
     counts = {"blocks": 0, "pairs": 0}
     with smartpipe.open(pipe, **options) as reader:
         _make_empty(root)
-        dictionary = reader.dictionary
+        dictionary = carried(reader.dictionary)
         if dictionary is not None:
             with open(os.path.join(root, DICTIONARY), "xb") as out:
                 out.write(dictionary)

@@ -14,6 +14,7 @@ import smartpipe
 from smartpipe import errors
 from smartpipe.container.paths import paths_of
 from smartpipe.container.reader import MAX_BLOCK_SIZE
+from smartpipe.container.writer import carried
 from smartpipe.operations.progress import Progress
 from smartpipe.operations.workers import Begin, InProcess, WorkerDied, Workers
 
@@ -131,7 +132,7 @@ def map(
         reader.items(select=select)  # raises what is wrong with select before anything is begun
         goes_on = resume and bool(paths_of(dst).existing())
         if options.get("compress") == "zstd" and options.get("dictionary") is None and not goes_on:
-            options["dictionary"] = reader.dictionary
+            options["dictionary"] = carried(reader.dictionary)
         work = _Work(reader, select, function, on_error == "raise", limit, BATCH_BYTES if jobs > 1 else 0)
         # Processes start before the destination is opened: they must not inherit its lock.
         workers: Workers[Sequence[int], _Batch] | InProcess[Sequence[int], _Batch]

@@ -44,7 +44,7 @@ def test_train(run, items, tmp_path):
 def test_a_file_that_is_there_is_kept(run, items, tmp_path):
     (tmp_path / "made").write_bytes(b"kept")
     code, out, err = run("train", items, "-o", tmp_path / "made", "--size", "1000")
-    assert (code, out, err) == (1, b"", f"smartpipe: {tmp_path}/made: File exists\n")
+    assert (code, out, err) == (1, b"", f"smartpipe: {tmp_path}/made: there is such a file already\n")
     assert (tmp_path / "made").read_bytes() == b"kept"
 
 
@@ -95,10 +95,15 @@ def test_info_says_how_large_it_is(run, items, dictionary, tmp_path):
     "content, options, said",
     [
         (None, ["--compress", "zstd"], "No such file or directory"),
-        (b"", ["--compress", "zstd"], "these 0 bytes are not a dictionary of zstd"),
+        (b"", ["--compress", "zstd"], "not a dictionary of zstd: 0 bytes"),
+        (b"any bytes", ["--compress", "zstd"], "smartpipe.train or zstd --train makes one"),
         (bytes(2**20 + 1), ["--compress", "zstd"], "more than 1,048,576 bytes are no dictionary"),
         (b"\x37\xa4\x30\xec and no more", ["--compress", "zstd"], "are not a dictionary of zstd"),
-        (b"any bytes", [], "a dictionary is for the codec zstd, and the pipe has none"),
+        (
+            b"any bytes",
+            [],
+            'a dictionary is for the codec zstd, and the pipe has none: with compress="zstd", --compress zstd',
+        ),
         (b"any bytes", ["--compress", "lz4"], "a dictionary is for the codec zstd, and the pipe has lz4"),
         (b"any bytes", ["--format", "1", "--compress", "zlib"], "a dictionary is for the codec zstd"),
     ],

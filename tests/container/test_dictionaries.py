@@ -41,6 +41,12 @@ def dictionary(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return smartpipe.train(prefix, size=4096)
 
 
+def made_of(content: bytes) -> bytes:
+    """A dictionary in zstd's own format that has some content."""
+    samples = [value for _, pairs in RECORDS[:300] for _, value in pairs]
+    return zstd.finalize_dict(zstd.ZstdDict(content, is_raw=True), samples, len(content) + 1024, 3).dict_content
+
+
 def write(prefix: str, blocks: Blocks, dictionary: bytes | None, mode: str = "w", **options: object) -> None:
     with smartpipe.open(prefix, mode, compress="zstd", dictionary=dictionary, **options) as pipe:  # type: ignore[call-overload]
         for key, pairs in blocks:
@@ -142,7 +148,7 @@ def test_a_pipe_goes_on_with_its_own(dictionary: bytes, prefix: str) -> None:
     write(prefix, RECORDS[8:9], dictionary, "a")
     assert [copy.dictionary for copy in copies(prefix)] == [1, 1]
     assert {record.dictionary for record in records(prefix)} == {1}
-    other = b"any bytes are a dictionary too: " + RECORDS[3][1][0][1]
+    other = made_of(b"another: " + RECORDS[3][1][0][1] * 4)
     write(prefix, RECORDS[9:12], other, "a")
     assert [copy.dictionary for copy in copies(prefix)] == [1, 1, 2, 2]
     with smartpipe.open(prefix, "a") as pipe:
@@ -173,12 +179,13 @@ def test_a_reader_tells_what_a_writer_goes_on_with(dictionary: bytes, prefix: st
         write(prefix, RECORDS[2:3], dictionary, "a")
         reader.refresh()
         assert reader.dictionary == dictionary
-        write(prefix, RECORDS[3:4], b"another " + dictionary, "a")
+        another = made_of(b"another " + dictionary)
+        write(prefix, RECORDS[3:4], another, "a")
         reader.refresh()
-        assert reader.dictionary == b"another " + dictionary
+        assert reader.dictionary == another
     damage(prefix, 2)
     with smartpipe.open(prefix) as reader:
-        assert reader.dictionary == b"another " + dictionary
+        assert reader.dictionary == another
     damage(prefix, 3)
     with smartpipe.open(prefix) as reader:
         assert reader.dictionary == dictionary
@@ -284,7 +291,7 @@ def test_a_number_is_never_used_again(what: str, dictionary: bytes, prefix: str)
     if what == "header and index":
         index(prefix).unlink()
     with warned():
-        write(prefix, RECORDS[6:8], b"another dictionary " + dictionary, "a")
+        write(prefix, RECORDS[6:8], made_of(b"another dictionary " + dictionary), "a")
     assert records(prefix)[-1].dictionary == 2
     with warned(), smartpipe.open(prefix) as pipe:
         assert list(pipe[RECORDS[6][0]]) == RECORDS[6][1]
@@ -346,16 +353,17 @@ with smartpipe.open(sys.argv[1]) as old, smartpipe.open(
 
 
 def test_the_largest_dictionary(prefix: str) -> None:
-    content = Random(5).randbytes(2**20)
+    content = made_of(Random(5).randbytes(2**20 - 1024))
+    assert 2**20 - 1024 < len(content) <= 2**20
     blocks = [(b"%d" % number, [(b"k", content[number * 50_000 :][:40_000])]) for number in range(20)]
     write(prefix, blocks, content)
     assert read(prefix) == blocks
-    assert os.path.getsize(prefix + ".datz") < 2 * len(content) + 10_000
+    assert os.path.getsize(prefix + ".datz") < 2 * len(content) + 50_000
 
 
 def test_many_dictionaries(prefix: str) -> None:
-    made = [b"dictionary %d: " % number + Random(number).randbytes(200) for number in range(40)]
-    blocks = [(b"%d" % number, [(b"k", content[20:] * 2)]) for number, content in enumerate(made)]
+    made = [made_of(b"dictionary %d: " % number + Random(number).randbytes(200)) for number in range(40)]
+    blocks = [(b"%d" % number, [(b"k", content[-180:] * 2)]) for number, content in enumerate(made)]
     for content, block in zip(made, blocks, strict=True):
         write(prefix, [block], content, "a" if content is not made[0] else "w")
     assert {copy.dictionary for copy in copies(prefix)} == set(range(1, 41))
@@ -370,18 +378,71 @@ def test_what_is_no_dictionary_or_no_place_for_one(dictionary: bytes, prefix: st
     for wrong in (b"", b"\x37\xa4\x30\xec and nothing of what has to follow"):
         with pytest.raises(ValueError, match="not a dictionary of zstd"):
             write(prefix, [], wrong)
-    with pytest.raises(ValueError, match="1048577 bytes, more than 1048576"):
-        write(prefix, [], bytes(2**20 + 1))
+    with pytest.raises(ValueError, match="bytes, more than 1048576"):
+        write(prefix, [], made_of(Random(5).randbytes(2**20)))
     for options in ({}, {"compress": True}, {"compress": "lz4"}, {"compress": True, "format": 1}):
         with pytest.raises(ValueError, match="a dictionary is for the codec zstd"):
             smartpipe.open(prefix, "w", dictionary=dictionary, **options)  # type: ignore[call-overload]
     with pytest.raises(TypeError):
-        smartpipe.open(prefix, "w", compress="zstd", dictionary="text")  # type: ignore[call-overload]
+        smartpipe.open(prefix, "w", compress="zstd", dictionary=Path("d.bin"))  # type: ignore[call-overload]
+    with pytest.raises(
+        TypeError, match=r"the dictionary is a str, not bytes: read the file, as in open\('d.bin', 'rb'\)"
+    ):
+        smartpipe.open(prefix, "w", compress="zstd", dictionary="d.bin")  # type: ignore[call-overload]
     with pytest.raises(TypeError):
         smartpipe.open(prefix, "w", compress="zstd", dictionary=True)  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="for writing"):
         smartpipe.open(prefix, dictionary=dictionary)  # type: ignore[call-overload]
     assert not list(Path(prefix).parent.glob("pipe*"))
+
+
+@pytest.mark.parametrize("content", [b"d.bin", Random(3).randbytes(5000), zstd.compress(b"no dictionary")], ids=len)
+def test_bytes_that_are_no_dictionary_are_refused(content: bytes, prefix: str) -> None:
+    with pytest.raises(ValueError, match="not a dictionary of zstd") as caught:
+        write(prefix, [], content)
+    said = str(caught.value)
+    assert repr(content[:8]) in said and "smartpipe.train or zstd --train" in said
+    write(prefix + "-source", RECORDS[:5], None)
+    with pytest.raises(ValueError, match="not a dictionary of zstd"):
+        smartpipe.convert(prefix + "-source", prefix, dictionary=content)
+    assert not list(Path(prefix).parent.glob("pipe.*"))
+
+
+@pytest.mark.parametrize("copy", [smartpipe.convert, smartpipe.recover], ids=["convert", "recover"])
+def test_a_raw_dictionary_of_a_pipe_of_others_is_left_behind(copy: Any, prefix: str) -> None:
+    content = b'{"id": "title": "score": } 200 in ms'
+    made = zstd.ZstdDict(content, is_raw=True)
+    writer = format2_writer.Writer(
+        FILE_ID, codec=format2.ZSTD, large=4096, deflate=lambda raw: zstd.compress(raw, 3, zstd_dict=made)
+    )
+    for _ in range(2):
+        writer.write(b"", [(b"", content)], format2.DICTIONARY, 1)
+    for key, pairs in RECORDS[:50]:
+        writer.write(key, pairs, dictionary=1)
+    writer.sync()
+    writer.frame(closed=True)
+    writer.save(prefix)
+    copy(prefix, prefix + "-new")
+    assert read(prefix + "-new") == RECORDS[:50]
+    assert copies(prefix + "-new") == []
+
+
+def test_training_counts_the_selected_bytes(prefix: str) -> None:
+    with smartpipe.open(prefix, "w", compress="zstd") as pipe:
+        for number in range(3000):
+            log = b'{"status": 200, "ms": %d, "server": "nginx", "cache": "hit"}' % (number * 7919 % 1000)
+            pipe.write(b"%d" % number, {b"raw": CHANCE.randbytes(20_000), b"log": log})
+    dictionary = smartpipe.train(prefix, size=1000, select=[b"log"])
+    assert b'"server": "nginx", "cache": "hit"}' in dictionary
+
+
+def test_training_with_a_pair_key_that_there_is_not(prefix: str) -> None:
+    write(prefix, RECORDS, None)
+    with pytest.raises(ValueError, match=r"no block has a pair with the key b'lgo'"):
+        smartpipe.train(prefix, select=[b"lgo"])
+    for select in (b"log", "log"):
+        with pytest.raises(TypeError, match="select is an iterable of pair keys, not one key"):
+            smartpipe.train(prefix, select=select)  # type: ignore[arg-type]
 
 
 def test_too_little_to_train_from(prefix: str) -> None:

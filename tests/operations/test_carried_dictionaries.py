@@ -3,8 +3,10 @@
 import os
 import warnings
 from pathlib import Path
+from random import Random
 
 import pytest
+from backports import zstd
 from reference import format2
 
 import smartpipe
@@ -17,8 +19,9 @@ def item(number):
 
 
 ITEMS = [item(number) for number in range(400)]
-DICTIONARY = b"".join(value for _, pairs in ITEMS[50:53] for _, value in pairs)
-OTHER = b"another: " + DICTIONARY
+SAMPLES = [value for _, pairs in ITEMS for _, value in pairs]
+DICTIONARY = zstd.train_dict(SAMPLES, 500).dict_content
+OTHER = zstd.train_dict(SAMPLES[::2], 600).dict_content
 
 
 def keep(key, block):
@@ -273,7 +276,8 @@ def test_the_dictionary_of_a_folder_is_what_its_list_says(source, planted, tmp_p
     smartpipe.import_folder(folder, tmp_path / "new")
     assert dictionaries(tmp_path / "new") == []
     (folder / "%blocks.jsonl").write_text(listed)
-    dictionary.write_bytes(bytes(2**20 + 1))
+    raw = zstd.ZstdDict(Random(5).randbytes(2**20), is_raw=True)
+    dictionary.write_bytes(zstd.finalize_dict(raw, SAMPLES, 2**20 + 1024, 3).dict_content)
     with pytest.raises(ValueError, match="more than 1048576"):
         smartpipe.import_folder(folder, tmp_path / "other")
 

@@ -18,7 +18,7 @@ from smartpipe.container.recovery.identity import Subject, identify
 from smartpipe.container.recovery.salvage1 import Salvage1
 from smartpipe.container.recovery.salvage2 import Salvage2
 from smartpipe.container.recovery.verify import verify
-from smartpipe.container.writer import Writer, codec_of, wanted_codec
+from smartpipe.container.writer import Writer, carried, codec_of, wanted_codec
 
 Path = str | os.PathLike[str]
 
@@ -101,24 +101,24 @@ def _recover(
 ) -> RecoverReport:
     target = shown.absolute()
     salvage = (Salvage1 if subject.format == 1 else Salvage2)(subject, source.index, progress)
-    carried = {**salvage.metadata, **metadata}
-    if carried and options.get("format") == 1:
+    pairs = {**salvage.metadata, **metadata}
+    if pairs and options.get("format") == 1:
         errors.warn(f"{target.prefix}: format 1 has no metadata, left out")
-        carried = {}
+        pairs = {}
     if wanted_codec(target, options.get("compress")) is None:
         codec = CODECS.get(salvage.codec, "zlib") if salvage.codec > 0 or target.data is None else "zlib"
         options["compress"] = codec_of(codec, options.get("format"))
     if options.get("compress") == "zstd" and options.get("dictionary") is None:
         # The salvage has met all of them.
         last = subject.source.last_dictionary()
-        options["dictionary"] = None if last is None else last.content
+        options["dictionary"] = None if last is None else carried(last.content)
     if mode == "w":
         finish_replacement(target)
     else:
         _refuse_existing(target)
     guards = begin_replacement(target)
     try:
-        written = _write(target.new, salvage.blocks(), carried, options)
+        written = _write(target.new, salvage.blocks(), pairs, options)
         guards.append(lock_existing(written.data_path))
         limit = {name: value for name, value in options.items() if name == "max_block_size"}
         report = verify(written.data_path, **limit)
