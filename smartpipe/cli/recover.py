@@ -34,4 +34,6 @@ def recover(context: click.Context, src: str, dst: str, as_json: bool, options: 
         lost = f", {max(report.missing, len(report.lost)):,} lost" if report.lost or report.missing else ""
         output.line(f"{dst}: {report.blocks:,} blocks, {report.pairs:,} pairs{lost}")
         print_damage([*report.lost, *report.torn])
+        for note in report.notes:
+            output.line(f"note\t{note}")
     context.exit(3 if report.lost or report.missing else 0)

@@ -132,3 +132,24 @@ def test_what_is_no_pipe(command, run, bad_pipes, tmp_path):
 def test_wrong_usage(run):
     for arguments in (["verify"], ["recover", "a"], ["rebuild-index"], ["recover", "a", "b", "--level", "0"]):
         assert run(*arguments).code == 2
+
+
+def test_one_copy_of_a_dictionary_is_no_loss(run, tmp_path):
+    blocks = [(b"%d" % number, {b"log": b'{"status": 200, "number": %d}' % number}) for number in range(1000)]
+    with smartpipe.open(tmp_path / "plain", "w") as pipe:
+        for key, pairs in blocks:
+            pipe.write(key, pairs)
+    dictionary = smartpipe.train(tmp_path / "plain", size=500)
+    with smartpipe.open(tmp_path / "pipe", "w", compress="zstd", dictionary=dictionary) as pipe:
+        for key, pairs in blocks:
+            pipe.write(key, pairs)
+    path = tmp_path / "pipe.datz"
+    data = bytearray(path.read_bytes())
+    data[data.index(dictionary) + 300] ^= 0x55
+    path.write_bytes(data)
+    said = "this is one copy of dictionary 1, and another is whole: no block is lost"
+    verified = run("verify", tmp_path / "pipe")
+    assert verified.code == 1 and verified.lines[1].startswith("damaged\t") and verified.lines[1].endswith(said)
+    recovered = run("recover", tmp_path / "pipe", tmp_path / "new")
+    assert (recovered.code, recovered.lines[0]) == (0, f"{tmp_path}/new: 1,000 blocks, 1,000 pairs")
+    assert recovered.lines[1].startswith("note\t") and recovered.lines[1].endswith(said)

@@ -250,7 +250,10 @@ def test_of_two_copies_one_may_be_damaged(dictionary: bytes, prefix: str) -> Non
         assert report.blocks == len(MIXED)
         saved = f"{prefix}-saved{which}"
         recovered = smartpipe.recover(prefix, saved)
-        assert (recovered.blocks, recovered.missing) == (len(MIXED), 1)
+        assert (recovered.blocks, recovered.missing, recovered.lost) == (len(MIXED), 0, [])
+        for said in (report.damage[0].reason, *recovered.notes):
+            assert said.endswith("this is one copy of dictionary 1, and another is whole: no block is lost")
+        assert len(recovered.notes) == 1
         assert read(saved) == MIXED
         with smartpipe.open(prefix, "a") as pipe:
             pipe.write(b"more", {b"k": b"v" * 100})
@@ -271,6 +274,7 @@ def test_without_its_dictionary_a_block_is_damaged_and_says_so(dictionary: bytes
         assert pipe.stats()["skipped_blocks"] == 3
     report = smartpipe.verify(prefix)
     assert (len(report.damage), report.blocks) == (5, 3)
+    assert not any("another is whole" in damage.reason for damage in report.damage)
     recovered = smartpipe.recover(prefix, prefix + "-saved")
     assert (recovered.blocks, [lost.block for lost in recovered.lost]) == (
         3,

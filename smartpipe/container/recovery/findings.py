@@ -21,6 +21,10 @@ class Findings:
         self.damage.append(Damage(what, file, offset, size, block, reason))
 
 
+SPARE = "this is one copy of dictionary {}, and another is whole: no block is lost"
+"""What a reason goes on with at a dictionary record."""
+
+
 def plural(number: int, what: str) -> str:
     """A number of things in words.
 

@@ -38,6 +38,8 @@ class RecoverReport:
     only the place."""
     torn: list[Damage]
     """Writes that had never been finished. Nothing that a writer promised is lost with them."""
+    notes: list[str]
+    """What is damaged and no loss: one of the two copies of a dictionary."""
 
     def as_dict(self) -> dict[str, Any]:
         """All fields as plain dictionaries and lists; keys stay bytes."""
@@ -132,7 +134,7 @@ def _recover(
         for guard in guards:
             guard.close()
     path = shown.data_path(written.codec != "none")
-    return RecoverReport(path, len(written), salvage.pairs, salvage.lost, salvage.missing, salvage.torn)
+    return RecoverReport(path, len(written), salvage.pairs, salvage.lost, salvage.missing, salvage.torn, salvage.notes)
 
 
 def _write(paths: Paths, blocks: Iterator[Block], metadata: dict[bytes, bytes], options: dict[str, Any]) -> Writer:

@@ -21,6 +21,7 @@ class Salvage1:
         self.metadata: dict[bytes, bytes] = {}
         self.lost: list[Damage] = []
         self.torn: list[Damage] = []
+        self.notes: list[str] = []
         self.missing = 0
         self.pairs = 0
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from smartpipe import errors
 from smartpipe.container.block import Block
 from smartpipe.container.recovery.damage import Damage
+from smartpipe.container.recovery.findings import SPARE
 from smartpipe.container.recovery.identity import Subject
 from smartpipe.container.recovery.inspection import Inspection, Visit
 from smartpipe.container.recovery.survey import START, Keys, Piece, Record
@@ -28,6 +29,9 @@ class Salvage2:
         self.metadata: dict[bytes, bytes] = {}
         self.lost: list[Damage] = []
         self.torn: list[Damage] = []
+        self.notes: list[str] = []
+        self.whole_dictionaries: set[int] = set()
+        self.damaged_dictionaries: dict[int, int] = {}  # offset to number
         self.missing = 0
         self.pairs = 0
         self.ordinal = 0
@@ -98,6 +102,8 @@ class Salvage2:
                 block = self._whole(visit)
                 if isinstance(block, Block):
                     self.good_end = item.end
+                    if item.is_dictionary:
+                        self.whole_dictionaries.add(item.dictionary)
                     if item.is_block and self.winners.get(block.key, item.offset) == item.offset:
                         self.pairs += len(block)
                         yield block
@@ -108,10 +114,13 @@ class Salvage2:
                     key = item.key if item.key is not None else visit.listed and visit.listed.key
                     what = "damaged" if isinstance(block, errors.CorruptError) else "unreadable"
                     reason = str(block.args[0]) if item.is_block else f"the record of kind {item.kind}: {block.args[0]}"
+                    if item.is_dictionary:
+                        self.damaged_dictionaries[item.offset] = item.dictionary
                     self._lose(what, item.offset, item.end - item.offset, reason, key if item.is_block else None)
             self._tell(inspection.size + item.end)
         for entry in inspection.beyond():
             self._lose("lost", entry.offset, entry.size, "the file ends before it", entry.key)
+        self._spare()
         self._judge_end()
         self.missing = self.unnamed + sum(damage.offset not in self.pieces for damage in self.lost)
 
@@ -134,6 +143,17 @@ class Salvage2:
 
     def _lose(self, what: str, offset: int, size: int, reason: str, key: bytes | None) -> None:
         self.lost.append(Damage(what, self.path, offset, size, key, reason))
+
+    def _spare(self) -> None:
+        """With one of two copies of a dictionary nothing is lost."""
+        kept = []
+        for damage in self.lost:
+            number = self.damaged_dictionaries.get(damage.offset)
+            if number in self.whole_dictionaries:
+                self.notes.append(f"{damage.reason}, at offset {damage.offset}; {SPARE.format(number)}")
+            else:
+                kept.append(damage)
+        self.lost[:] = kept
 
     def _judge_end(self) -> None:
         """Tell an unfinished write at the end from a loss."""

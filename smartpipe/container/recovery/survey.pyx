@@ -78,6 +78,11 @@ cdef class Record:
         return self.c.codec
 
     @property
+    def dictionary(self):
+        """The number of the dictionary that it is, or is compressed with; 0 for none."""
+        return self.c.dictionary
+
+    @property
     def is_block(self):
         return self.c.kind == SP_BLOCK
 

@@ -11,7 +11,7 @@ from smartpipe.container.block import Block
 from smartpipe.container.headers import INDEX_HEADER
 from smartpipe.container.paths import Paths
 from smartpipe.container.recovery.damage import Damage
-from smartpipe.container.recovery.findings import Findings, plural
+from smartpipe.container.recovery.findings import SPARE, Findings, plural
 from smartpipe.container.recovery.identity import Subject
 from smartpipe.container.recovery.inspection import Inspection, Visit
 from smartpipe.container.recovery.listing import Frame
@@ -39,6 +39,8 @@ class _Verification:
         self.ordinal = 0
         self.metadata = 0
         self.dictionaries: list[int] = []
+        self.whole_dictionaries: set[int] = set()
+        self.damaged_dictionaries: dict[int, int] = {}  # offset to number
         self.crc = self.listed_crc = 0
         self.whole = True  # nothing was damaged
         self.good_end = START
@@ -62,6 +64,7 @@ class _Verification:
                 progress(visit.item.end, inspection.size)
         self.check_frames(inspection.size)
         self.claims()
+        self.tell_spare()
         self.judge_end()
         self.index_file()
         self.found.damage.sort(key=lambda damage: damage.offset)
@@ -95,12 +98,20 @@ class _Verification:
             whole = True
         except errors.CorruptError as error:
             self.bad("damaged", record.offset, size, _where(error, record), key)
-        except (errors.BlockTooLargeError, errors.EngineError, errors.FormatError) as error:
-            whole = record.is_optional and isinstance(error, errors.EngineError)
+            if record.is_dictionary:
+                self.damaged_dictionaries[record.offset] = record.dictionary
+        except errors.EngineError:
+            if not record.is_optional:
+                raise
+            whole = True
+        except (errors.BlockTooLargeError, errors.FormatError) as error:
+            whole = record.is_optional and isinstance(error, errors.FormatError)
             if not whole:
                 self.bad("unreadable", record.offset, size, str(error.args[0]), key)
         if whole:
             self.good_end = record.end
+            if record.is_dictionary:
+                self.whole_dictionaries.add(record.dictionary)
             if record.is_block and block is not None:
                 self.found.blocks += 1
                 self.duplicate(block, record)
@@ -194,6 +205,13 @@ class _Verification:
                 inspection.covered - size,
                 f"the file has {plural(size, 'byte')}, and the index lists {inspection.covered}",
             )
+
+    def tell_spare(self) -> None:
+        """Where one of two copies of a dictionary is damaged, the other is used."""
+        for place, damage in enumerate(self.found.damage):
+            number = self.damaged_dictionaries.get(damage.offset)
+            if damage.what == "damaged" and number in self.whole_dictionaries:
+                self.found.damage[place] = replace(damage, reason=f"{damage.reason}; {SPARE.format(number)}")
 
     def judge_end(self) -> None:
         """Tell an unfinished write at the end from damage. FORMAT.md, «Reading without an index, and tails»."""
