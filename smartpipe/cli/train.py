@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -26,6 +27,8 @@ def train(pipe: str, path: str, size: int | None, select: tuple[bytes, ...]) -> 
 
     It is for `--dictionary` of other commands, so that many small similar blocks shrink. FILE must not exist.
     """
+    if os.path.lexists(path):
+        raise FileExistsError(f"{path}: there is such a file already")
     options: dict[str, Any] = {} if size is None else {"size": size}
     dictionary = smartpipe.train(pipe, select=select or None, **options)
     with open(path, "xb") as file:

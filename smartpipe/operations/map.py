@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import os
 import time
 import traceback
@@ -121,6 +122,10 @@ def map(
         jobs = _processors()
     elif jobs < 1:
         raise ValueError(f"jobs is at least 1, not {jobs}")
+    if jobs > 1 and multiprocessing.current_process().daemon:
+        raise ValueError(
+            "this is a daemonic process, as those of multiprocessing.Pool, which can start no others: jobs=1 works here"
+        )
     begin = time.perf_counter()
     limit = options.get("max_block_size", MAX_BLOCK_SIZE)
     with smartpipe.open(src, max_block_size=limit) as reader:

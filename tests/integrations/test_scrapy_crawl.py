@@ -527,4 +527,4 @@ sys.exit(smartpipe.cli.main())
     ran = start("-c", script).wait()
 
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err == "smartpipe: smartpipe.integrations.scrapy needs Scrapy: install smartpipe with the extra scrapy\n"
+    assert ran.err == "smartpipe: smartpipe.integrations.scrapy needs Scrapy: pip install 'smartpipe[scrapy]'\n"

@@ -783,3 +783,40 @@ def test_what_workers_print(program):
     run = program(2)
     os.kill(run.process.pid, signal.SIGINT)
     assert "called with 00000\n" in run.end()[1]
+
+
+DAEMONIC = """
+import multiprocessing, sys
+import smartpipe
+
+def work(path):
+    try:
+        smartpipe.map(path, path + "-refused", keep, jobs=2)
+    except ValueError as error:
+        print(error, flush=True)
+    print(smartpipe.map(path, path + "-new", keep, jobs=1).written, flush=True)
+
+def keep(key, block):
+    return block
+
+if __name__ == "__main__":
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        pool.apply(work, sys.argv[1:])
+"""
+
+
+def test_a_daemonic_process_is_told_to_work_alone(tmp_path):
+    with smartpipe.open(tmp_path / "source", "w") as pipe:
+        pipe.write(b"a", {b"k": b"v"})
+        pipe.write(b"b", {b"k": b"v"})
+    home = str(Path(smartpipe.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", DAEMONIC, tmp_path / "source"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": home},
+    )
+    said, written = done.stdout.splitlines()
+    assert "daemonic" in said and "jobs=1" in said and written == "2"
+    assert not (tmp_path / "source-refused.dat").exists()

@@ -4,7 +4,7 @@ try:
     import scrapy as _scrapy  # noqa: F401
 except ModuleNotFoundError:
     raise ModuleNotFoundError(
-        "smartpipe.integrations.scrapy needs Scrapy: install smartpipe with the extra scrapy", name="scrapy"
+        "smartpipe.integrations.scrapy needs Scrapy: pip install 'smartpipe[scrapy]'", name="scrapy"
     ) from None
 
 from smartpipe.integrations.scrapy.crawling import crawl
