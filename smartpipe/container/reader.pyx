@@ -308,13 +308,13 @@ cdef class Reader:
 
         Blocks are read and inflated many at a time. `select` is an iterable of pair keys: the blocks then show only
         these pairs, and no other large value is inflated. `start` is the number of the first block, its key, or a
-        `Position` or its token; FormatError where that is of another pipe. The iterator's `position` is the block that
-        comes next. A block that was given was checked as far as it is selected. Keeping a block costs its own memory,
-        not that of its neighbours.
+        `Position` or its token; FormatError where that is of another pipe, split or order. The iterator's `position` is
+        the block that comes next. A block that was given was checked as far as it is selected. Keeping a block costs
+        its own memory, not that of its neighbours.
 
         `on_error` is what happens at a block that can not be read: "raise" raises its error, and the iterator can go on
         behind it; "skip" leaves it out; a function leaves it out and is called with the error. What was left out is
-        counted in `stats()["skipped_blocks"]`.
+        counted in `stats()["skipped_blocks"]`. That a codec has no engine here, an EngineError, is always raised.
 
         With `threads` of 2 or more, so many threads read, check and inflate what comes next while the loop works on
         what it has; `readahead` bounds the bytes that are there at a time, stored and inflated, but for a block that is

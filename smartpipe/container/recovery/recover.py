@@ -67,7 +67,7 @@ def recover(
     `smartpipe.open` for `dst`; without `format` it is of format 2, without `compress` it has the codec of `src`.
     `max_block_size` holds for reading too. `progress` is called with (bytes done, bytes in all). Until `dst` is
     complete and verified it lies under its name with `.new`; on any error nothing is published. A `dst` that is `src`
-    is a ValueError.
+    is a ValueError, and a codec that needs a package which is not installed an EngineError.
 
     >>> import smartpipe
     >>> with smartpipe.open("crawl", "w") as pipe:

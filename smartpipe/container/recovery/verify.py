@@ -58,7 +58,8 @@ def verify(
     Damage is never an error, and does not end it: headers, checksums, streams, sizes, order and keys of all blocks are
     checked, and all that the index says against the data. A pipe that is being written is verified as far as it was
     written at the start. `progress` is called with (bytes done, bytes in all). Errors: PipeNotFoundError, FormatError
-    where nothing shows that this is a pipe, StorageError.
+    where nothing shows that this is a pipe, EngineError where its codec needs a package that is not installed,
+    StorageError.
 
     >>> import smartpipe
     >>> with smartpipe.open("crawl", "w") as pipe:
