@@ -15,7 +15,7 @@ from smartpipe._codec cimport order_at, sp_entry
 from smartpipe import errors
 
 # A batch of a thread: large enough that handing it over costs nothing beside it.
-cdef uint64_t MOST = 1 << 19
+cdef uint64_t MOST = 1 << 20
 # The memory of a batch of more bytes, a large block, is not kept for others: each would meet one at some time.
 cdef uint64_t LARGE = 4 * MOST
 # Batches of each thread: what lies ready longer is no longer in the processor's caches when it is looked at.
