@@ -407,7 +407,7 @@ cdef class Format1(Layout):
             raw = 0 if task.raw == UNKNOWN else task.raw
             if batch.next == number:
                 batch.begin = entry.offset
-            elif (entry.offset + size - batch.begin > batch.most or batch.raw + raw > batch.most
+            elif (entry.offset + size - batch.begin > batch.most_stored or batch.raw + raw > batch.most_raw
                     or batch.next - number == MOST_BLOCKS):
                 break
             batch.end = entry.offset + size

@@ -245,7 +245,7 @@ cdef class Format2(Layout):
                     break  # a damaged one was made anew
                 if entry.offset < batch.end or entry.offset - batch.end > GAP:
                     break
-                if (entry.offset + size - batch.begin > batch.most or batch.raw + entry.raw > batch.most
+                if (entry.offset + size - batch.begin > batch.most_stored or batch.raw + entry.raw > batch.most_raw
                         or batch.next - number == MOST_BLOCKS):
                     break
             else:

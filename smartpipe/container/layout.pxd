@@ -6,11 +6,12 @@ from smartpipe.container.index cimport Index, Run
 from smartpipe.container.pool cimport Stock
 from smartpipe.container.source cimport Source
 
-# A batch ends before the block that would make its stored or raw bytes more than this: so much is read and inflated at
-# once, without the GIL, and still lies in the cache of a core when it is looked at. Of 64 KiB to 1 MiB this was the
-# fastest: reading alone takes 5.9 ms for 70 MB in such pieces, and 8.1 ms in those of 256 KiB and more.
+# A batch ends before the block that would make its bytes more than this, as they are stored and inflated: so much is read
+# and inflated at once, without the GIL, and still lies in the cache of a core when it is looked at. Of 64 KiB to 1 MiB
+# the first was the fastest to read: 5.9 ms for 70 MB, and 8.1 ms in pieces of 256 KiB and more.
 cdef enum:
     BATCH = 128 << 10
+    INFLATED = 512 << 10
     MOST_BLOCKS = 4096  # of a batch, however small they are
 
 
@@ -18,7 +19,8 @@ cdef class Batch:
     """Blocks that were read together, and the stocks of the memory they share, to which it returns when no block needs
     it."""
     cdef list blocks
-    cdef uint64_t most             # bytes that are read and that are inflated at once, but for a single block
+    cdef uint64_t most_stored      # bytes that are read at once, but for a single block
+    cdef uint64_t most_raw         # bytes that are inflated at once
     cdef uint64_t first            # the number of the first block
     cdef uint64_t next             # the number of the block behind them
     cdef uint64_t begin            # the bytes of the data file

@@ -17,7 +17,8 @@ cdef class Batch:
         self.stored = Stock()
         self.inflated = Stock()
         self.tasks = Buffer()
-        self.most = BATCH
+        self.most_stored = BATCH
+        self.most_raw = INFLATED
 
 
 cdef class Near:

@@ -106,7 +106,7 @@ cdef class Readahead:
         cdef Batch batch = self.idle.pop() if self.idle else Batch()
         cdef sp_entry entry
         cdef uint64_t number, stored, first = self.planned
-        batch.most = min(MOST, max(self.most // (2 * self.threads), <uint64_t>1))
+        batch.most_stored = batch.most_raw = min(MOST, max(self.most // (2 * self.threads), <uint64_t>1))
         batch.error = None
         batch.numbers = None
         try:
@@ -116,7 +116,7 @@ cdef class Readahead:
                 batch.numbers = []
                 batch.first = batch.next = first
                 batch.begin = batch.end = batch.raw = 0
-                while batch.next < stop and len(batch.numbers) < MOST_SCATTERED and cost(batch) < batch.most:
+                while batch.next < stop and len(batch.numbers) < MOST_SCATTERED and cost(batch) < batch.most_raw:
                     number = self.number_at(batch.next, stop)
                     batch.numbers.append(number)
                     batch.next += 1
