@@ -36,6 +36,9 @@ def main() -> None:
         "--publish", action="store_true", help="put the figures into docs/benchmarks, a quick run's too"
     )
     options = parser.parse_args()
+    for name in options.only or ():
+        if not any(name in workload.name for workload in workloads(options.quick)):
+            parser.error(f"no workload has {name!r} in its name")
 
     kept = RESULTS / "figures.json"
     if not options.report:
