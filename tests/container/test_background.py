@@ -571,7 +571,9 @@ def test_interrupts_while_a_thread_is_called(
                 written.append(block)
             except KeyboardInterrupt:
                 assert block[0] not in pipe
-    assert len(written) < len(blocks)
+            if len(written) % 20 == 0:
+                pipe.flush()  # with nothing left to do the threads end, and are called again
+    assert len(written) == len(blocks) - interrupted.calls // 3
     assert read(prefix) == written
 
 

@@ -90,34 +90,37 @@ static int expected_entry(const sp_run *run, uint64_t number, sp_entry *entry) {
     return SP_OK;
 }
 
+/* The key itself proves a hit. Any other answer comes from pages that are good. */
 static int expected_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n, uint64_t *number) {
     if (run->count == 0)
         return SP_ABSENT;
     uint64_t first = (uint64_t)((wide)hash * run->slot_count >> 64);
+    int status = SP_SIZES, pages_are_good = 1;
     for (uint64_t step = 0; step < run->slot_count && step < 4096; step++) {
         const uint8_t *p = run->slots + 8 * (size_t)(((wide)first + step) % run->slot_count);
         sp_entry entry;
-        if (!range_is_good(run, p, 8))
-            return SP_CHECKSUM;
+        pages_are_good = pages_are_good && range_is_good(run, p, 8);
         uint64_t slot = sp_load64(p);
-        if (slot == 0)
-            return SP_ABSENT;
+        if (slot == 0) {
+            status = SP_ABSENT;
+            break;
+        }
         if (slot >> 48 != (hash & 0xffff))
             continue;
         *number = (slot & 0xffffffffffff) - 1;
         if (*number >= run->count)
-            return SP_SIZES;
-        int status = expected_entry(run, *number, &entry);
-        if (status != SP_OK)
-            return status;
-        if (entry.key_length != n)
-            continue;
-        if (!range_is_good(run, run->keys + entry.key, n))
-            return SP_CHECKSUM;
-        if (n == 0 || memcmp(run->keys + entry.key, key, n) == 0)
+            break;
+        int found = expected_entry(run, *number, &entry);
+        if (found != SP_OK) {
+            status = found;
+            break;
+        }
+        if (entry.key_length == n && (n == 0 || memcmp(run->keys + entry.key, key, n) == 0))
             return SP_OK;
+        if (!range_is_good(run, run->keys + entry.key, entry.key_length))
+            return SP_CHECKSUM;
     }
-    return SP_SIZES;
+    return pages_are_good ? status : SP_CHECKSUM;
 }
 
 static void check_find(const sp_run *run, const uint8_t *hash_key, const uint8_t *key, size_t n) {
