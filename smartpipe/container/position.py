@@ -62,18 +62,9 @@ class Position(int):
         found = _TOKEN.fullmatch(token)
         if found is None:
             raise ValueError(f"{token[:80]!r} is no token of a position")
-        number, offset, stamp, first, seed, blocks = (
-            None if part is None else int(part) for part in found.groups()[1:]
-        )
-        return cls(
-            number or 0,
-            id=int(found[1], 16),
-            offset=offset or 0,
-            stamp=stamp or 0,
-            first=first or 0,
-            seed=seed,
-            blocks=blocks or 0,
-        )
+        number, offset, stamp, first, blocks = (int(found[group] or 0) for group in (2, 3, 4, 5, 7))
+        seed = None if found[6] is None else int(found[6])
+        return cls(number, id=int(found[1], 16), offset=offset, stamp=stamp, first=first, seed=seed, blocks=blocks)
 
     @property
     def token(self) -> str:

@@ -304,19 +304,24 @@ def test_a_number_is_never_used_again(what: str, dictionary: bytes, prefix: str)
                 pipe[key]
 
 
-def test_pipes_of_others_are_read(prefix: str) -> None:
+def write_raw(prefix: str, blocks: Blocks, number: int) -> None:
+    """A pipe of others, with a dictionary that is none of zstd's format."""
     content = b'{"id": "title": "score": } 200 in ms'
     made = zstd.ZstdDict(content, is_raw=True)
     writer = format2_writer.Writer(
         FILE_ID, codec=format2.ZSTD, large=4096, deflate=lambda raw: zstd.compress(raw, 3, zstd_dict=made)
     )
     for _ in range(2):
-        writer.write(b"", [(b"", content)], format2.DICTIONARY, 7)
-    for key, pairs in MIXED:
-        writer.write(key, pairs, dictionary=7)
+        writer.write(b"", [(b"", content)], format2.DICTIONARY, number)
+    for key, pairs in blocks:
+        writer.write(key, pairs, dictionary=number)
     writer.sync()
     writer.frame(closed=True)
     writer.save(prefix)
+
+
+def test_pipes_of_others_are_read(prefix: str) -> None:
+    write_raw(prefix, MIXED, 7)
     assert read(prefix) == MIXED
     assert smartpipe.verify(prefix).ok
     with smartpipe.open(prefix, "a") as pipe:
@@ -414,18 +419,7 @@ def test_bytes_that_are_no_dictionary_are_refused(content: bytes, prefix: str) -
 
 @pytest.mark.parametrize("copy", [smartpipe.convert, smartpipe.recover], ids=["convert", "recover"])
 def test_a_raw_dictionary_of_a_pipe_of_others_is_left_behind(copy: Any, prefix: str) -> None:
-    content = b'{"id": "title": "score": } 200 in ms'
-    made = zstd.ZstdDict(content, is_raw=True)
-    writer = format2_writer.Writer(
-        FILE_ID, codec=format2.ZSTD, large=4096, deflate=lambda raw: zstd.compress(raw, 3, zstd_dict=made)
-    )
-    for _ in range(2):
-        writer.write(b"", [(b"", content)], format2.DICTIONARY, 1)
-    for key, pairs in RECORDS[:50]:
-        writer.write(key, pairs, dictionary=1)
-    writer.sync()
-    writer.frame(closed=True)
-    writer.save(prefix)
+    write_raw(prefix, RECORDS[:50], 1)
     copy(prefix, prefix + "-new")
     assert read(prefix + "-new") == RECORDS[:50]
     assert copies(prefix + "-new") == []

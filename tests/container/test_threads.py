@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import sysconfig
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ import pytest
 import smartpipe
 
 from .pipes import KINDS, Kind, Pairs, every_kind, every_kind_of_format2, index, plant
+from .together import Together
 
 THREADS = 6
 SECONDS = 0.3
@@ -37,40 +37,8 @@ def turns() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-class Together:
-    """Threads that begin at the same time; what one of them raises is raised at the end."""
-
-    def __init__(self) -> None:
-        self.end = time.monotonic() + SECONDS
-        self.failures: list[BaseException] = []
-        self.threads: list[threading.Thread] = []
-        self.begin = threading.Event()
-
-    def add(self, work: Callable[..., object], *arguments: Any) -> None:
-        def run() -> None:
-            self.begin.wait()
-            try:
-                work(*arguments)
-            except BaseException as error:
-                self.failures.append(error)
-
-        self.threads.append(threading.Thread(target=run))
-        self.threads[-1].start()
-
-    def join(self) -> None:
-        self.begin.set()
-        for thread in self.threads:
-            thread.join()
-        if self.failures:
-            raise self.failures[0]
-
-    def over(self) -> bool:
-        """Whether the time is over, or a thread has failed; for threads that would go on for ever."""
-        return time.monotonic() > self.end or bool(self.failures)
-
-
 def at_once(*works: Callable[[], object]) -> None:
-    together = Together()
+    together = Together(SECONDS)
     for work in works:
         together.add(work)
     together.join()
@@ -130,7 +98,7 @@ def test_threads_look_at_one_block_before_anything_of_it_was_inflated(shared: st
 
     with smartpipe.open(shared) as pipe:
         for first, second in zip(KEYS[::2], KEYS[1::2], strict=True):
-            together = Together()
+            together = Together(SECONDS)
             for key, block in ((first, pipe[first]), (second, pipe[second])):
                 for way in (2, 0, 3, 1, 2):
                     together.add(use, key, block, way)
@@ -159,7 +127,7 @@ def test_blocks_are_looked_at_by_threads_while_their_iterator_goes_on(shared: st
     gc.set_threshold(5)
     try:
         with smartpipe.open(shared) as pipe:
-            together = Together()
+            together = Together(SECONDS)
             for _ in range(THREADS):
                 together.add(look, together)
             together.add(read, pipe, together)
@@ -199,10 +167,10 @@ def test_threads_read_one_reader_in_every_way_until_one_of_them_closes_it(shared
 
     for _ in range(3):
         pipe = smartpipe.open(shared)
-        together = Together()
+        together = Together(SECONDS)
         for work in (by_key, in_order, ahead, many, listed):
             together.add(until_closed, work, pipe)
-        together.begin.set()
+        together.start()
         time.sleep(SECONDS / 3)
         pipe.close()
         together.join()
@@ -319,7 +287,7 @@ def written_meanwhile(prefix: str, kind: Kind, *works: Callable[[smartpipe.Reade
                 pipe.write(key, pairs_of(key)[:3])
                 number += 1
 
-    together = Together()
+    together = Together(SECONDS)
     writer = smartpipe.open(prefix, "x", **kind.options, level=1)
     for number in range(-1, 1):  # of the last block of format 1 nothing tells that it is whole
         writer.write(b"%04d" % number, pairs_of(b"%04d" % number)[:3])
@@ -370,10 +338,10 @@ def test_each_block_that_is_new_is_counted_by_one_refresh(kind: Kind, prefix: st
         assert len(pipe) >= before
 
     with smartpipe.open(prefix, "x", **kind.options) as writer, smartpipe.open(prefix) as pipe:
-        together = Together()
+        together = Together(SECONDS)
         for _ in range(3):
             together.add(count, pipe, together)
-        together.begin.set()
+        together.start()
         number = 0
         while not together.over():
             writer.write(b"%d" % number, [(b"a", b"b")])
@@ -405,7 +373,7 @@ def test_threads_that_use_a_reader_before_its_pipe_is_begun(prefix: str) -> None
     for format in (1, 2, 1, 2):
         Path(prefix + ".dat").write_bytes(b"")
         index(prefix).unlink(missing_ok=True)
-        together = Together()
+        together = Together(SECONDS)
 
         def ask(pipe: smartpipe.Reader, together: Together = together) -> None:
             while not len(pipe) and not together.over():
@@ -425,7 +393,7 @@ def test_threads_that_use_a_reader_before_its_pipe_is_begun(prefix: str) -> None
         with smartpipe.open(prefix) as pipe:
             for work in (ask, refresh, refresh):
                 together.add(work, pipe)
-            together.begin.set()
+            together.start()
             with smartpipe.open(prefix, "w", format=format) as writer:
                 writer.write(b"a", [(b"1", b"2")])
                 writer.write(b"b", [(b"1", b"2")])
@@ -503,11 +471,11 @@ def test_threads_append_to_one_block_until_one_of_them_finishes_it(kind: Kind, p
     with smartpipe.open(prefix, "x", **kind.options, level=1) as pipe:
         for key in KEYS:
             taken[key] = []
-            together = Together()
+            together = Together(SECONDS)
             with pipe.block(key) as block:
                 for number in range(3):
                     together.add(append, block, number)
-                together.begin.set()
+                together.start()
                 while len(taken[key]) < 50:
                     pass
             together.join()
@@ -534,10 +502,10 @@ def test_a_thread_closes_a_writer_while_others_write(kind: Kind, prefix: str) ->
                 assert pipe.closed
 
         pipe = smartpipe.open(f"{prefix}{round}", "x", **kind.options, level=1)
-        together = Together()
+        together = Together(SECONDS)
         for number in range(3):
             together.add(write, number, pipe)
-        together.begin.set()
+        together.start()
         time.sleep(0.05)
         pipe.close()
         together.join()

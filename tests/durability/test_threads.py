@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any, NoReturn
 
 from container.pipes import KINDS, Kind, plant, warned
+from container.together import Together
 from torture import harness
 from torture.harness import Lost, Wrong
 
@@ -39,34 +38,6 @@ def case(number: int, random: Random, folder: Path) -> None:
     (share_a_reader if number % 2 == 0 else share_a_writer)(kind, random, str(folder / "p"))
 
 
-class Together:
-    """Threads that run until a time is over; what one of them raises is raised at the end."""
-
-    def __init__(self, seconds: float) -> None:
-        self.end = time.monotonic() + seconds
-        self.failures: list[BaseException] = []
-        self.threads: list[threading.Thread] = []
-
-    def start(self, work: Callable[..., object], *arguments: Any) -> None:
-        def run() -> None:
-            try:
-                work(*arguments)
-            except BaseException as error:
-                self.failures.append(error)
-
-        self.threads.append(threading.Thread(target=run))
-        self.threads[-1].start()
-
-    def join(self) -> None:
-        for thread in self.threads:
-            thread.join()
-        if self.failures:
-            raise self.failures[0]
-
-    def over(self) -> bool:
-        return time.monotonic() > self.end or bool(self.failures)
-
-
 # A reader
 
 
@@ -80,7 +51,8 @@ def share_a_reader(kind: Kind, random: Random, prefix: str) -> None:
         closes = random.random() < 0.7
         with smartpipe.open(prefix) as reader:
             for _ in range(THREADS):
-                together.start(read, reader, keys, Random(random.random()), together, closes)
+                together.add(read, reader, keys, Random(random.random()), together, closes)
+            together.start()
             while not together.over():
                 time.sleep(0.001)
             if closes:
@@ -182,9 +154,10 @@ def share_a_writer(kind: Kind, random: Random, prefix: str) -> None:
         options = {**kind.options, "durability": durability, "level": 1, "threads": random.choice((1, 2))}
         with warned(), smartpipe.open(prefix, "x", **options) as pipe:
             for number in range(THREADS):
-                together.start(write, pipe, number, written[number], Random(random.random()), together)
-            followers.start(lambda: seen[0].extend(follow(prefix)))
-            followers.start(lambda: seen[1].extend(follow_by_refresh(prefix, followers)))
+                together.add(write, pipe, number, written[number], Random(random.random()), together)
+            followers.add(lambda: seen[0].extend(follow(prefix)))
+            followers.add(lambda: seen[1].extend(follow_by_refresh(prefix, followers)))
+            followers.start()
             together.join()
             pipe.write(b"end", pairs_of(b"end"))
         followers.join()
