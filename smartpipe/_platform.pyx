@@ -15,7 +15,7 @@ cimport cython
 from libc.errno cimport EINTR
 from libc.errno cimport errno as c_errno
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
-from posix.types cimport off_t
+from posix.types cimport clockid_t, off_t
 from posix.unistd cimport close, getpid, pread
 
 cdef extern from "<sys/file.h>":
@@ -76,16 +76,18 @@ cdef int64_t read_at(int fd, uint8_t *p, size_t n, uint64_t offset) noexcept nog
     return <int64_t>done
 
 
-cdef uint64_t clock() noexcept nogil:
+cdef inline uint64_t nanoseconds(clockid_t which) noexcept nogil:
     cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
+    clock_gettime(which, &now)
     return <uint64_t>now.tv_sec * 1_000_000_000 + <uint64_t>now.tv_nsec
+
+
+cdef uint64_t clock() noexcept nogil:
+    return nanoseconds(CLOCK_MONOTONIC)
 
 
 cdef uint64_t date() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_REALTIME, &now)
-    return <uint64_t>now.tv_sec * 1_000_000_000 + <uint64_t>now.tv_nsec
+    return nanoseconds(CLOCK_REALTIME)
 
 
 cdef void will_read(int fd, uint64_t offset, uint64_t n) noexcept nogil:

@@ -1,9 +1,8 @@
 from libc.stdint cimport uint64_t
 
 from smartpipe.container.compressor cimport Compressors
-from smartpipe.container.encoder cimport Encoder
+from smartpipe.container.encoder cimport Encoder, Encoders
 from smartpipe.container.output cimport Output
-from smartpipe.container.pool cimport Pool
 
 
 cdef class Job:
@@ -31,7 +30,7 @@ cdef class Background:
     cdef bint dropped              # some blocks are never written
     cdef object errors             # a deque of what the next calls raise
     cdef set open_keys             # of the writer
-    cdef Pool encoders             # of the writer
+    cdef Encoders encoders         # of the writer
     cdef Compressors compressors
     cdef int make_room(self, uint64_t n) except -1
     cdef int add(self, bytes key, Encoder encoder, bint wait) except -1

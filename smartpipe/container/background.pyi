@@ -3,8 +3,8 @@ from threading import Condition
 from typing_extensions import disjoint_base
 
 from smartpipe.container.compressor import Compressors
+from smartpipe.container.encoder import Encoders
 from smartpipe.container.output import Output
-from smartpipe.container.pool import Pool
 
 @disjoint_base
 class Job: ...
@@ -18,7 +18,7 @@ class Background:
         threads: int,
         verify: bool,
         open_keys: set[bytes],
-        encoders: Pool,
+        encoders: Encoders,
         compressors: Compressors,
     ) -> None: ...
     @property

@@ -25,7 +25,7 @@ cdef class Job:
 
 
 cdef class Background:
-    def __init__(self, Output output, changed, int threads, bint verify, set open_keys, Pool encoders,
+    def __init__(self, Output output, changed, int threads, bint verify, set open_keys, Encoders encoders,
                  Compressors compressors):
         from concurrent.futures import ThreadPoolExecutor
 
@@ -152,7 +152,6 @@ cdef class Background:
         self.held -= job.encoder.raw
         self.keys.discard(job.key)
         self.open_keys.discard(job.key)
-        job.encoder.clear()
         self.encoders.give(job.encoder)
         job.written = True
 

@@ -2,6 +2,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from smartpipe._codec cimport Buffer, Deflater, sp_record
 from smartpipe.container.compressor cimport Compressor
+from smartpipe.container.pool cimport Pool
 from smartpipe.container.rows cimport Rows
 
 
@@ -44,3 +45,13 @@ cdef class Encoder2(Encoder):
     cdef void put_head(self, uint8_t *to) noexcept nogil
     cdef uint64_t store(self, Deflater deflater, const uint8_t *p, uint64_t n, uint8_t *out,
                         int *status) noexcept nogil
+
+
+cdef class Encoders:
+    """The encoders of a writer that nobody uses, empty."""
+    cdef int format
+    cdef uint64_t limit
+    cdef uint8_t codec
+    cdef Pool idle
+    cdef Encoder take(self)
+    cdef int give(self, Encoder encoder) except -1

@@ -337,3 +337,23 @@ cdef class Encoder2(Encoder):
         if n > 0:
             memcpy(out, p, n)
         return n
+
+
+cdef class Encoders:
+    def __init__(self, int format, uint64_t limit, uint8_t codec):
+        self.format = format
+        self.limit = limit
+        self.codec = codec
+        self.idle = Pool()
+
+    cdef Encoder take(self):
+        """An empty one that nobody uses."""
+        cdef Encoder encoder = self.idle.take()
+        if encoder is None:
+            return (Encoder1 if self.format == 1 else Encoder2)(self.limit, self.codec)
+        return encoder
+
+    cdef int give(self, Encoder encoder) except -1:
+        # Now, not when it is taken again: what it holds may be large.
+        encoder.clear()
+        return self.idle.give(encoder)

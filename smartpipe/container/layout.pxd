@@ -6,9 +6,9 @@ from smartpipe.container.index cimport Index, Run
 from smartpipe.container.pool cimport Stock
 from smartpipe.container.source cimport Source
 
-# A batch ends before the block that would make its bytes more than this, as they are stored and inflated: so much is read
-# and inflated at once, without the GIL, and still lies in the cache of a core when it is looked at. Of 64 KiB to 1 MiB
-# the first was the fastest to read: 5.9 ms for 70 MB, and 8.1 ms in pieces of 256 KiB and more.
+# A batch ends before the block that would make its bytes more than this, as they are stored and inflated: so much is
+# read and inflated at once, without the GIL, and still lies in the cache of a core when it is looked at. Of 64 KiB to
+# 1 MiB the first was the fastest to read: 5.9 ms for 70 MB, and 8.1 ms in pieces of 256 KiB and more.
 cdef enum:
     BATCH = 128 << 10
     INFLATED = 512 << 10

@@ -179,8 +179,8 @@ def lists_format1(index: str) -> bool:
         file.close()
 
 
-def open_layout(paths: Paths, limit: int) -> tuple[Format1 | Format2, str]:
-    """Open a pipe for reading; returns its layout and the path of its data file."""
+def open_layout(paths: Paths, limit: int) -> Format1 | Format2:
+    """Open a pipe for reading."""
     refuse_folder(paths)
     path = None
     stale = 0
@@ -210,7 +210,7 @@ def open_layout(paths: Paths, limit: int) -> tuple[Format1 | Format2, str]:
                 file.close()
                 continue
             if still_named(file, path) and not begun:
-                return layout, path
+                return layout
             layout.close()
         except FileNotFoundError as error:
             # A file had just been replaced by one with another name.

@@ -150,13 +150,8 @@ cdef class Reader:
 
     def open_files(self, paths):
         """Open the pipe that has the name now; returns its layout."""
-        try:
-            return open_layout(paths, self.limit)[0]
-        except errors.SmartPipeError:
-            raise
-        except OSError as error:
-            path = error.filename or paths.prefix
-            raise errors.StorageError(error.strerror, path=path, number=error.errno) from error
+        with errors.storage_errors(paths.prefix):
+            return open_layout(paths, self.limit)
 
     def confine(self, split):
         """Show only the blocks of a split."""

@@ -13,9 +13,8 @@ from smartpipe._codec cimport Dictionary, sp_offset_at
 from smartpipe.container.background cimport Background, placed
 from smartpipe.container.block cimport as_bytes
 from smartpipe.container.compressor cimport Compressor, Compressors
-from smartpipe.container.encoder cimport Encoder, Encoder1, Encoder2
+from smartpipe.container.encoder cimport Encoder, Encoders
 from smartpipe.container.output cimport Output, Output2
-from smartpipe.container.pool cimport Pool
 from smartpipe.container.rows cimport Rows, Strings
 from smartpipe.container.source cimport is_too_large
 
@@ -59,7 +58,7 @@ cdef class Writer:
     cdef bint verify               # inflate each block before it is written
     cdef Background background     # compresses in threads; None: each call does
     cdef bint each                 # `write` returns when the block is on the disk
-    cdef Pool encoders
+    cdef Encoders encoders
     cdef Compressors compressors
     cdef bint together             # blocks are put together where they wait to be written
     cdef set open_keys             # of blocks that are being put together
@@ -74,7 +73,6 @@ cdef class Writer:
     def __init__(self, path, mode, *, format=None, compress=None, level=6, durability="close",
                  max_block_size=MAX_BLOCK_SIZE, bint verify=False, metadata=None, threads=1, dictionary=None):
         self.lock = threading.RLock()
-        self.encoders = Pool()
         self.guards = []
         self.open_keys = set()
         # Absolute, as the files are named again on close, perhaps from another folder.
@@ -105,6 +103,7 @@ cdef class Writer:
             self._open_files(mode, asked, bool(pairs))
             self.output.keep(durability, self.replacing)
             self.compressors = Compressors(self.output.codec, level, self._take_dictionary(dictionary))
+            self.encoders = Encoders(self.output.format, self.limit, self.output.codec)
             self.each = durability == "block"
             if self.output.codec == 0 and not verify:
                 threads = 1  # to hand blocks over would cost more than what there is to do
@@ -187,7 +186,7 @@ cdef class Writer:
         return (<Output2>self.output).dictionary
 
     def _write_metadata(self, pairs):
-        cdef Encoder encoder = self.encoder()
+        cdef Encoder encoder = self.encoders.take()
         cdef Compressor compressor = self.compressors.take()
         if not self.fresh:
             with Reader(self.data_path, max_block_size=self.limit) as reader:
@@ -197,7 +196,6 @@ cdef class Writer:
         (<Output2>self.output).put_metadata(encoder)
         self.output.acknowledge()
         self.compressors.give(compressor)
-        encoder.clear()
         self.encoders.give(encoder)
 
     # Writing
@@ -215,7 +213,7 @@ cdef class Writer:
             return
         self.claim(block)
         try:
-            encoder = self.encoder()
+            encoder = self.encoders.take()
             encoder.fill(pairs)
         except BaseException as error:
             self.release(block, encoder)
@@ -229,7 +227,7 @@ cdef class Writer:
         cdef Encoder encoder
         self.check_key(block)
         compressor = self.compressors.take()
-        encoder = self.encoder()
+        encoder = self.encoders.take()
         try:
             self.output.index.expect(<const uint8_t *>PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block))
             encoder.fill(pairs)
@@ -240,7 +238,6 @@ cdef class Writer:
         except BaseException as error:
             raise placed(error, self.data_path, block)
         finally:
-            encoder.clear()
             self.encoders.give(encoder)
             self.compressors.give(compressor)
         return 0
@@ -249,7 +246,6 @@ cdef class Writer:
         """Give back the key of a block, and what it was put together in, which is used again."""
         self.open_keys.discard(block)
         if encoder is not None:
-            encoder.clear()
             self.encoders.give(encoder)
         return 0
 
@@ -338,7 +334,7 @@ cdef class Writer:
         block.key = as_bytes(key, "the block key")
         self.claim(block.key)
         block.writer = self
-        block.encoder = self.encoder()
+        block.encoder = self.encoders.take()
         return block
 
     def checkpoint(self, key):
@@ -473,13 +469,6 @@ cdef class Writer:
         if self.background is not None:
             self.background.drain()
         return 0
-
-    cdef Encoder encoder(self):
-        """An empty encoder that nobody uses."""
-        cdef Encoder encoder = self.encoders.take()
-        if encoder is None:
-            return (Encoder1 if self.output.format == 1 else Encoder2)(self.limit, self.output.codec)
-        return encoder
 
     # Finishing
 

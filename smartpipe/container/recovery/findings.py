@@ -21,8 +21,20 @@ class Findings:
         self.damage.append(Damage(what, file, offset, size, block, reason))
 
 
-SPARE = "this is one copy of dictionary {}, and another is whole: no block is lost"
-"""What a reason goes on with at a dictionary record."""
+class Copies:
+    """The copies of dictionaries that were met: with one of two nothing is lost."""
+
+    def __init__(self) -> None:
+        self.whole: set[int] = set()
+        self.damaged: dict[int, int] = {}
+        """Offset to number."""
+
+    def spare(self, offset: int) -> str | None:
+        """What the reason goes on with where a damaged copy lies and another is whole."""
+        number = self.damaged.get(offset)
+        if number not in self.whole:
+            return None
+        return f"this is one copy of dictionary {number}, and another is whole: no block is lost"
 
 
 def plural(number: int, what: str) -> str:

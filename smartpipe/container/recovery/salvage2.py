@@ -8,7 +8,7 @@ from dataclasses import replace
 from smartpipe import errors
 from smartpipe.container.block import Block
 from smartpipe.container.recovery.damage import Damage
-from smartpipe.container.recovery.findings import SPARE
+from smartpipe.container.recovery.findings import Copies
 from smartpipe.container.recovery.identity import Subject
 from smartpipe.container.recovery.inspection import Inspection, Visit
 from smartpipe.container.recovery.survey import START, Keys, Piece, Record
@@ -30,8 +30,7 @@ class Salvage2:
         self.lost: list[Damage] = []
         self.torn: list[Damage] = []
         self.notes: list[str] = []
-        self.whole_dictionaries: set[int] = set()
-        self.damaged_dictionaries: dict[int, int] = {}  # offset to number
+        self.copies = Copies()
         self.missing = 0
         self.pairs = 0
         self.ordinal = 0
@@ -103,7 +102,7 @@ class Salvage2:
                 if isinstance(block, Block):
                     self.good_end = item.end
                     if item.is_dictionary:
-                        self.whole_dictionaries.add(item.dictionary)
+                        self.copies.whole.add(item.dictionary)
                     if item.is_block and self.winners.get(block.key, item.offset) == item.offset:
                         self.pairs += len(block)
                         yield block
@@ -115,7 +114,7 @@ class Salvage2:
                     what = "damaged" if isinstance(block, errors.CorruptError) else "unreadable"
                     reason = str(block.args[0]) if item.is_block else f"the record of kind {item.kind}: {block.args[0]}"
                     if item.is_dictionary:
-                        self.damaged_dictionaries[item.offset] = item.dictionary
+                        self.copies.damaged[item.offset] = item.dictionary
                     self._lose(what, item.offset, item.end - item.offset, reason, key if item.is_block else None)
             self._tell(inspection.size + item.end)
         for entry in inspection.beyond():
@@ -148,11 +147,11 @@ class Salvage2:
         """With one of two copies of a dictionary nothing is lost."""
         kept = []
         for damage in self.lost:
-            number = self.damaged_dictionaries.get(damage.offset)
-            if number in self.whole_dictionaries:
-                self.notes.append(f"{damage.reason}, at offset {damage.offset}; {SPARE.format(number)}")
-            else:
+            spare = self.copies.spare(damage.offset)
+            if spare is None:
                 kept.append(damage)
+            else:
+                self.notes.append(f"{damage.reason}, at offset {damage.offset}; {spare}")
         self.lost[:] = kept
 
     def _judge_end(self) -> None:

@@ -11,7 +11,7 @@ from smartpipe.container.block import Block
 from smartpipe.container.headers import INDEX_HEADER
 from smartpipe.container.paths import Paths
 from smartpipe.container.recovery.damage import Damage
-from smartpipe.container.recovery.findings import SPARE, Findings, plural
+from smartpipe.container.recovery.findings import Copies, Findings, plural
 from smartpipe.container.recovery.identity import Subject
 from smartpipe.container.recovery.inspection import Inspection, Visit
 from smartpipe.container.recovery.listing import Frame
@@ -39,8 +39,7 @@ class _Verification:
         self.ordinal = 0
         self.metadata = 0
         self.dictionaries: list[int] = []
-        self.whole_dictionaries: set[int] = set()
-        self.damaged_dictionaries: dict[int, int] = {}  # offset to number
+        self.copies = Copies()
         self.crc = self.listed_crc = 0
         self.whole = True  # nothing was damaged
         self.good_end = START
@@ -99,7 +98,7 @@ class _Verification:
         except errors.CorruptError as error:
             self.bad("damaged", record.offset, size, _where(error, record), key)
             if record.is_dictionary:
-                self.damaged_dictionaries[record.offset] = record.dictionary
+                self.copies.damaged[record.offset] = record.dictionary
         except errors.EngineError:
             if not record.is_optional:
                 raise
@@ -111,7 +110,7 @@ class _Verification:
         if whole:
             self.good_end = record.end
             if record.is_dictionary:
-                self.whole_dictionaries.add(record.dictionary)
+                self.copies.whole.add(record.dictionary)
             if record.is_block and block is not None:
                 self.found.blocks += 1
                 self.duplicate(block, record)
@@ -209,9 +208,9 @@ class _Verification:
     def tell_spare(self) -> None:
         """Where one of two copies of a dictionary is damaged, the other is used."""
         for place, damage in enumerate(self.found.damage):
-            number = self.damaged_dictionaries.get(damage.offset)
-            if damage.what == "damaged" and number in self.whole_dictionaries:
-                self.found.damage[place] = replace(damage, reason=f"{damage.reason}; {SPARE.format(number)}")
+            spare = self.copies.spare(damage.offset)
+            if damage.what == "damaged" and spare is not None:
+                self.found.damage[place] = replace(damage, reason=f"{damage.reason}; {spare}")
 
     def judge_end(self) -> None:
         """Tell an unfinished write at the end from damage. FORMAT.md, «Reading without an index, and tails»."""
