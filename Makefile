@@ -4,6 +4,8 @@ VENV ?= .venv
 # How long `make torture` breaks pipes, and with which cases.
 HOURS ?= 1
 SEED ?= 1
+# A process of tests for each core; the tests of a file stay together, as they share what takes long to make.
+SIDE_BY_SIDE ?= --numprocesses auto --dist loadfile
 BIN := $(VENV)/bin
 SOURCES := setup.py pyproject.toml $(shell find csrc smartpipe -name '*.[ch]' -not -path 'smartpipe/*.c' -o -name '*.pyx' -o -name '*.pxd')
 
@@ -15,12 +17,12 @@ demo: $(VENV)/demo
 # All tests; then, with the Python binding of the compressor, those again that are not about crashes and bad files.
 test: $(VENV)/lint
 	sh tests/system.sh
-	$(BIN)/python -m pytest tests
-	SMARTPIPE_ENGINE=python $(BIN)/python -m pytest tests --ignore tests/durability --ignore tests/hostile
+	$(BIN)/python -m pytest tests $(SIDE_BY_SIDE)
+	SMARTPIPE_ENGINE=python $(BIN)/python -m pytest tests $(SIDE_BY_SIDE) --ignore tests/durability --ignore tests/hostile
 
 # The tests again, with extensions that stop at every access to memory that is not theirs and at undefined behaviour.
 sanitize: $(VENV)/lint
-	tests/sanitize.sh $(BIN)/python -q
+	tests/sanitize.sh $(BIN)/python -q $(SIDE_BY_SIDE)
 
 # Everything that breaks pipes, as often as the time allows; the figures go into docs/durability.md.
 torture: $(VENV)/lint
