@@ -34,7 +34,7 @@ lint: $(VENV)/lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint smartpipe
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest --concise --allowlist tests/typed/stubtest.txt \
-		smartpipe._codec smartpipe._platform smartpipe.container
+		smartpipe._codec smartpipe._platform smartpipe.container smartpipe.shards
 
 # With QUICK=1 less of everything: under three minutes, besides installing.
 bench: $(VENV)/bench

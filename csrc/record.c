@@ -11,6 +11,7 @@ void sp_file_encode(const sp_file *file, sp_crc32 crc32, uint8_t out[SP_FILE_HEA
     memset(out, 0, SP_FILE_HEADER);
     memcpy(out, FILE_MAGIC, sizeof FILE_MAGIC);
     sp_store64(out + 8, file->id);
+    sp_store32(out + 16, file->flags);
     out[24] = file->codec;
     sp_store32(out + 28, crc32(0, out, 28));
 }
@@ -22,11 +23,12 @@ int sp_file_decode(const uint8_t *p, size_t n, sp_crc32 crc32, sp_file *file) {
         return SP_TRUNCATED;
     if (sp_load32(p + 28) != crc32(0, p, 28))
         return SP_CHECKSUM;
-    if (sp_load32(p + 16) != 0)
+    if ((sp_load32(p + 16) & ~(uint32_t)SP_SHARD) != 0)
         return SP_FLAGS;
     if (p[25] != 0 || p[26] != 0 || p[27] != 0)
         return SP_RESERVED;
     file->id = sp_load64(p + 8);
+    file->flags = sp_load32(p + 16);
     file->codec = p[24];
     return SP_OK;
 }

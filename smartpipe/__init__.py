@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from smartpipe.operations.search import grep
     from smartpipe.operations.summary import info
     from smartpipe.operations.train import train
+    from smartpipe.shards.store import ShardStore
 
 __version__ = "0.1.0"
 
@@ -55,6 +56,7 @@ _LATER = {
     "Damage": "container.recovery.damage",
     "RebuildReport": "container.recovery.rebuild",
     "RecoverReport": "container.recovery.recover",
+    "ShardStore": "shards.store",
     "VerifyReport": "container.recovery.verify",
     "check": "operations.check",
     "concat": "operations.convert",
@@ -96,6 +98,7 @@ __all__ = [
     "RebuildReport",
     "RecoverReport",
     "ReplacedError",
+    "ShardStore",
     "SmartPipeError",
     "SmartPipeReader",
     "SmartPipeWriter",

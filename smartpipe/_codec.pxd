@@ -94,12 +94,14 @@ cdef extern from "rows.h":
     const uint8_t *sp_string_at(const sp_strings *strings, uint64_t row, uint64_t *length) nogil
 
 cdef extern from "record.h":
-    int SP_FILE_HEADER, SP_RECORD_HEADER, SP_DIRECTORY_ENTRY, SP_BLOCK, SP_METADATA, SP_DICTIONARY, SP_KIND_OPTIONAL
+    int SP_FILE_HEADER, SP_RECORD_HEADER, SP_DIRECTORY_ENTRY, SP_SHARD
+    int SP_BLOCK, SP_TOMBSTONE, SP_METADATA, SP_DICTIONARY, SP_KIND_OPTIONAL
     int SP_NONE, SP_ZLIB, SP_ZSTD, SP_LZ4
     enum:
         SP_CODECS
     ctypedef struct sp_file:
         uint64_t id
+        uint32_t flags
         uint8_t codec
     ctypedef struct sp_record:
         uint64_t stamp, synced
@@ -140,6 +142,18 @@ cdef extern from "run.h":
         const uint8_t *body
         const uint8_t *sums
         sp_flags *checked
+
+cdef extern from "catalog.h":
+    int SP_PLACES
+    ctypedef struct sp_listed:
+        const sp_run *const *runs
+        const uint64_t *firsts
+        uint64_t count, entered, keys, bytes, tombstones, tombstone_bytes
+    ctypedef struct sp_catalog:
+        uint64_t *slots
+        uint64_t slot_count, used
+        sp_listed *listed
+        uint8_t hash_key[16]
 
 
 cdef class Buffer:
@@ -231,6 +245,12 @@ cdef int run_find(const sp_run *run, uint64_t hash, const uint8_t *key, size_t n
 cdef int run_hash(const sp_run *run, const uint8_t *hash_key, uint64_t first) noexcept nogil
 cdef int run_measure(const sp_run *run, uint64_t first, uint64_t *key_bytes) noexcept nogil
 cdef void run_copy(const sp_run *run, uint64_t first, uint64_t key, uint8_t *entries, uint8_t *keys) noexcept nogil
+cdef int catalog_find(const sp_catalog *catalog, uint64_t hash, const uint8_t *key, size_t n, uint32_t *place,
+                      uint64_t *number, sp_entry *entry) noexcept nogil
+cdef int catalog_enter(sp_catalog *catalog, uint32_t place, uint64_t count) noexcept nogil
+cdef int catalog_drop(sp_catalog *catalog, uint32_t place) noexcept nogil
+cdef int catalog_numbers(const sp_catalog *catalog, uint32_t place, uint8_t kind, uint64_t first, uint64_t room,
+                         uint64_t *numbers, uint64_t *found, uint64_t *next) noexcept nogil
 cdef size_t entries1_measure(const uint8_t *p, size_t n, bint compressed, uint64_t offset, uint64_t raw_offset,
                              uint64_t *count, uint64_t *key_bytes) noexcept nogil
 cdef void entries1_copy(const uint8_t *p, uint64_t count, uint64_t key, uint8_t codec, uint8_t *entries,

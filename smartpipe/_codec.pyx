@@ -114,6 +114,13 @@ cdef extern from "run.h":
     int sp_run_measure(const sp_run *run, uint64_t first, sp_crc32 crc, uint64_t *key_bytes) nogil
     void sp_run_copy(const sp_run *run, uint64_t first, uint64_t key, uint8_t *entries, uint8_t *keys) nogil
 
+cdef extern from "catalog.h":
+    int sp_catalog_find(const sp_catalog *catalog, uint64_t hash, const uint8_t *key, size_t n, sp_crc32 crc,
+                        uint32_t *place, uint64_t *number, sp_entry *entry) nogil
+    int sp_catalog_enter(sp_catalog *catalog, uint32_t place, uint64_t count, sp_crc32 crc) nogil
+    int sp_catalog_drop(sp_catalog *catalog, uint32_t place, sp_crc32 crc) nogil
+    int sp_catalog_numbers(const sp_catalog *catalog, uint32_t place, uint8_t kind, uint64_t first, uint64_t room,
+                           sp_crc32 crc, uint64_t *numbers, uint64_t *found, uint64_t *next) nogil
 
 cdef extern from "index1.h":
     size_t sp_entries1_measure(const uint8_t *p, size_t n, int compressed, uint64_t offset, uint64_t raw_offset,
@@ -757,6 +764,24 @@ cdef int run_measure(const sp_run *run, uint64_t first, uint64_t *key_bytes) noe
 
 cdef void run_copy(const sp_run *run, uint64_t first, uint64_t key, uint8_t *entries, uint8_t *keys) noexcept nogil:
     sp_run_copy(run, first, key, entries, keys)
+
+
+cdef int catalog_find(const sp_catalog *catalog, uint64_t hash, const uint8_t *key, size_t n, uint32_t *place,
+                      uint64_t *number, sp_entry *entry) noexcept nogil:
+    return sp_catalog_find(catalog, hash, key, n, ZLIBNG_ENGINE.crc32, place, number, entry)
+
+
+cdef int catalog_enter(sp_catalog *catalog, uint32_t place, uint64_t count) noexcept nogil:
+    return sp_catalog_enter(catalog, place, count, ZLIBNG_ENGINE.crc32)
+
+
+cdef int catalog_drop(sp_catalog *catalog, uint32_t place) noexcept nogil:
+    return sp_catalog_drop(catalog, place, ZLIBNG_ENGINE.crc32)
+
+
+cdef int catalog_numbers(const sp_catalog *catalog, uint32_t place, uint8_t kind, uint64_t first, uint64_t room,
+                         uint64_t *numbers, uint64_t *found, uint64_t *next) noexcept nogil:
+    return sp_catalog_numbers(catalog, place, kind, first, room, ZLIBNG_ENGINE.crc32, numbers, found, next)
 
 
 cdef size_t entries1_measure(const uint8_t *p, size_t n, bint compressed, uint64_t offset, uint64_t raw_offset,

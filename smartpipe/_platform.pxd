@@ -20,3 +20,19 @@ cdef class Descriptor:
     cdef readonly int number       # -1: closed
     cdef int owner                 # the process that took its lock, 0: none
     cdef object __weakref__
+
+
+# Locks bytes of an open file against other open files: False where another has one and this does not wait.
+cdef int lock_range(Descriptor file, int64_t start, int64_t length, bint exclusive, bint wait) except -1
+cdef int unlock_range(Descriptor file, int64_t start, int64_t length) except -1
+
+# Another number in a forked child.
+cdef long generation() noexcept
+
+
+cdef class Counters:
+    cdef object mapped
+    cdef Py_buffer view
+    cdef readonly uint64_t count
+    cdef uint64_t get(self, uint64_t number) noexcept
+    cdef int set(self, uint64_t number, uint64_t value) noexcept

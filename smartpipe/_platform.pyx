@@ -6,13 +6,16 @@ power.
 
 import errno
 import fcntl
+import mmap
 import os
 import stat
 import sys
 import weakref
 
 cimport cython
-from libc.errno cimport EINTR
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.exc cimport PyErr_CheckSignals
+from libc.errno cimport EACCES, EAGAIN, EINTR
 from libc.errno cimport errno as c_errno
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from posix.types cimport clockid_t, off_t
@@ -54,7 +57,49 @@ cdef extern from *:
         (void)p, (void)n;
     #endif
     }
+    /* Locks of an open file description: they go with its last descriptor, and not, as those of a process do, when the
+     * process closes another one of the same file. */
+    #ifndef F_OFD_SETLK
+    #ifdef __APPLE__
+    #define F_OFD_SETLK 90
+    #define F_OFD_SETLKW 91
+    #define F_OFD_GETLK 92
+    #endif
+    #endif
+    static struct flock sp_flock(short type, int64_t start, int64_t length) {
+        struct flock range = {0};
+        range.l_type = type;
+        range.l_whence = SEEK_SET;
+        range.l_start = start;
+        range.l_len = length;
+        return range;
+    }
+    static int sp_range_lock(int fd, int exclusive, int64_t start, int64_t length, int wait) {
+        struct flock range = sp_flock(exclusive ? F_WRLCK : F_RDLCK, start, length);
+        return fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &range) == 0 ? 0 : errno;
+    }
+    static int sp_range_unlock(int fd, int64_t start, int64_t length) {
+        struct flock range = sp_flock(F_UNLCK, start, length);
+        return fcntl(fd, F_OFD_SETLK, &range) == 0 ? 0 : errno;
+    }
+    static int sp_range_held(int fd, int64_t start, int64_t length, int *held) {
+        struct flock range = sp_flock(F_WRLCK, start, length);
+        int status = fcntl(fd, F_OFD_GETLK, &range) == 0 ? 0 : errno;
+        *held = range.l_type != F_UNLCK;
+        return status;
+    }
+    static uint64_t sp_counter(const uint64_t *p) {
+        return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+    }
+    static void sp_set_counter(uint64_t *p, uint64_t value) {
+        __atomic_store_n(p, value, __ATOMIC_RELEASE);
+    }
     """
+    int sp_range_lock(int fd, int exclusive, int64_t start, int64_t length, int wait) nogil
+    int sp_range_unlock(int fd, int64_t start, int64_t length) nogil
+    int sp_range_held(int fd, int64_t start, int64_t length, int *held) nogil
+    uint64_t sp_counter(const uint64_t *p) nogil
+    void sp_set_counter(uint64_t *p, uint64_t value) nogil
     int sp_allocate(int fd, int64_t offset, int64_t size) nogil
     void sp_will_read(int fd, int64_t offset, int64_t n) noexcept nogil
     void sp_spread(void *p, size_t n) noexcept nogil
@@ -197,6 +242,13 @@ class Disk:
     def unlink(self, path):
         os.unlink(path)
 
+    def link(self, source, target):
+        """Give a file a second name; FileExistsError where a file has it already, which stays as it is."""
+        os.link(source, target)
+
+    def make_folder(self, path):
+        os.mkdir(path)
+
     def sync_folder(self, path):
         """Let the names in a folder reach the disk."""
         folder = Descriptor(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
@@ -227,11 +279,87 @@ def lock(Descriptor file):
     return True
 
 
+cdef int lock_range(Descriptor file, int64_t start, int64_t length, bint exclusive, bint wait) except -1:
+    """Lock so many bytes of an open file, all of them with 0, against other open files; False where another has one of
+    them and this does not wait. They need not exist."""
+    cdef int number
+    while True:
+        number = sp_range_lock(file.number, exclusive, start, length, False)
+        if number in (EAGAIN, EACCES) and wait:
+            with nogil:
+                number = sp_range_lock(file.number, exclusive, start, length, True)
+        if number == 0:
+            return True
+        if number != EINTR:
+            break
+        PyErr_CheckSignals()
+    if number in (EAGAIN, EACCES):
+        return False
+    raise OSError(number, os.strerror(number))
+
+
+cdef int unlock_range(Descriptor file, int64_t start, int64_t length) except -1:
+    cdef int number = sp_range_unlock(file.number, start, length)
+    if number != 0:
+        raise OSError(number, os.strerror(number))
+    return 0
+
+
+def locked_range(Descriptor file, int64_t start, int64_t length, exclusive=True):
+    """Lock so many bytes of an open file, all of them with 0, without waiting; False where another open file has one of
+    them."""
+    return bool(lock_range(file, start, length, exclusive, False))
+
+
+def unlocked_range(Descriptor file, int64_t start, int64_t length):
+    """Give up the locks on so many bytes of an open file."""
+    unlock_range(file, start, length)
+
+
+def is_range_held(Descriptor file, int64_t start, int64_t length):
+    """Whether another open file has a lock on one of so many bytes."""
+    cdef int held = 0
+    cdef int number = sp_range_held(file.number, start, length, &held)
+    if number != 0:
+        raise OSError(number, os.strerror(number))
+    return bool(held)
+
+
+cdef class Counters:
+    """Numbers that the processes of a machine share, in a mapped file; each is read and set at once."""
+
+    def __init__(self, Descriptor file, bint writes):
+        self.mapped = mmap.mmap(file.number, 0, access=mmap.ACCESS_WRITE if writes else mmap.ACCESS_READ)
+        PyObject_GetBuffer(self.mapped, &self.view, PyBUF_SIMPLE)
+        self.count = <uint64_t>self.view.len // 8
+
+    def __dealloc__(self):
+        if self.view.buf != NULL:
+            PyBuffer_Release(&self.view)
+
+    cdef uint64_t get(self, uint64_t number) noexcept:
+        return sp_counter(<const uint64_t *>self.view.buf + number) if number < self.count else 0
+
+    cdef int set(self, uint64_t number, uint64_t value) noexcept:
+        if number < self.count:
+            sp_set_counter(<uint64_t *>self.view.buf + number, value)
+        return 0
+
+
 # Files whose lock this process took. A forked child closes its copies: the lock ends with the parent.
 _locked = weakref.WeakSet()
 
+# How often this process was forked from another: what the others share with it is not its own.
+cdef long forks = 0
+
+
+cdef long generation() noexcept:
+    return forks
+
 
 def _close_in_child():
+    global forks
+    forks += 1
     for file in list(_locked):
         file.close()
     _locked.clear()

@@ -50,6 +50,15 @@ cdef class Format2(Layout):
         self.size = frames.data_size
         self.scan(frames.index, frames.tally, frames.floor, frames.complaint, frames.size > 0)
 
+    cdef int grow(self, uint64_t size) except -1:
+        """Take in the records of a shard up to a size of its file, which has not become smaller. What has no place in
+        the index stays a complaint."""
+        cdef Scan scan = Scan(self.source, self.index, self.tally, size, False)
+        scan.run()
+        self.size = size
+        self.whole = self.index.count
+        return self.complain_of_damage(scan)
+
     @cython.critical_section
     cdef Tally totals(self):
         """What the records add up to, of the index as it is now."""
@@ -361,3 +370,17 @@ cdef class Format2(Layout):
                     task += 1
             block.checked = True
         return 0
+
+
+cdef Format2 shown(Source source, str index_path, int codec, Index index, Tally tally):
+    """A layout of what a writer of the same process writes, whose index and tally grow with it."""
+    cdef Format2 layout = Format2.__new__(Format2)
+    layout.source = source
+    layout.index_path = index_path
+    layout.index_place = os.path.abspath(index_path)
+    layout.codec = codec
+    layout.index = index
+    layout.tally = tally
+    layout.size = tally.end
+    layout.whole = index.count
+    return layout

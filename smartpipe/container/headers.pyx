@@ -1,8 +1,8 @@
 """Telling from their first bytes what files are."""
 
 from smartpipe._codec cimport (
-    SP_ENTRY1, SP_FILE_HEADER, SP_FLAGS, SP_INDEX_HEADER, SP_LZ4, SP_MAGIC, SP_NONE, SP_OK, SP_RESERVED, SP_TRUNCATED,
-    SP_ZLIB, SP_ZSTD, file_decode, index_decode, sp_file, sp_index, words,
+    SP_ENTRY1, SP_FILE_HEADER, SP_FLAGS, SP_INDEX_HEADER, SP_LZ4, SP_MAGIC, SP_NONE, SP_OK, SP_RESERVED, SP_SHARD,
+    SP_TRUNCATED, SP_ZLIB, SP_ZSTD, file_decode, index_decode, sp_file, sp_index, words,
 )
 
 from smartpipe import errors
@@ -37,10 +37,31 @@ cdef bytes beginning(str path, size_t n):
 
 def header_of(file, path):
     """Return (file id, codec number) of an open data file of format 2, (None, None) where it ends within the header,
-    None for any other file. A header of another version, or a damaged one, is FormatError or CorruptError."""
+    None for any other file. A header of another version, or a damaged one, is FormatError or CorruptError, and so is
+    that of a shard FormatError."""
+    return decoded(file, path, False)
+
+
+def shard_header(file, path):
+    """Return (file id, codec number) of an open shard of a store. A file that is none is FormatError, a damaged header
+    CorruptError, and one that the file ends within TruncatedError."""
+    header = decoded(file, path, True)
+    if header is None:
+        raise errors.FormatError("this is no shard of a store", path=path, offset=0)
+    if header[0] is None:
+        raise errors.TruncatedError("the file ends within its header", path=path, offset=file.size())
+    return header
+
+
+cdef object decoded(file, path, bint shard):
     cdef sp_file header
     cdef bytes start = file.read_at(0, SP_FILE_HEADER)
     cdef int status = file_decode(start, len(start), &header)
+    if status == SP_OK and bool(header.flags & SP_SHARD) != shard:
+        if not shard:
+            raise errors.FormatError("this is a shard of a store: smartpipe.ShardStore opens the folder it lies in",
+                                     path=path)
+        return None
     if status == SP_OK:
         return header.id, header.codec
     if status == SP_MAGIC:

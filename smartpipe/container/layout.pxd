@@ -23,6 +23,7 @@ cdef class Batch:
     cdef uint64_t most_raw         # bytes that are inflated at once
     cdef uint64_t first            # the number of the first block
     cdef uint64_t next             # the number of the block behind them
+    cdef uint64_t place            # where they begin in the order in which they come
     cdef uint64_t begin            # the bytes of the data file
     cdef uint64_t end
     cdef uint64_t raw              # what they inflate to, as far as that is known before

@@ -8,7 +8,7 @@ from libc.stdint cimport UINT32_MAX, uint16_t, uint32_t
 
 from smartpipe._codec cimport (
     SP_BLOCK, SP_DICTIONARY, SP_ENTRY, SP_FILE_HEADER, SP_FRAME_CLOSED, SP_FRAME_ENDED, SP_HASH_KEY, SP_METADATA,
-    SP_NONE, SP_ZLIB,
+    SP_NONE, SP_SHARD, SP_ZLIB,
     Buffer, file_encode, record_encode, sp_entry, sp_entry1_offsets, sp_file, sp_lead_size, sp_record, sp_store32,
 )
 from smartpipe._platform cimport clock, date
@@ -301,7 +301,7 @@ cdef class Output2(Output):
         # The index is a cache, which no block needs.
         return [self.data]
 
-    def begin(self, syncs):
+    def begin(self, syncs, shard=False):
         """Write the header of the data file, and the index file with its header.
 
         The first is on the disk before the second is written: without it nothing tells what records the file has.
@@ -309,6 +309,7 @@ cdef class Output2(Output):
         cdef sp_file header
         cdef Buffer out = Buffer()
         header.id = self.id
+        header.flags = SP_SHARD if shard else 0
         header.codec = self.codec
         file_encode(&header, out.extend(SP_FILE_HEADER))
         disk.write(self.data, view(out))
@@ -364,8 +365,8 @@ cdef class Output2(Output):
         entry.raw = <uint32_t>encoder.raw
         entry.pairs = encoder.pairs
         entry.key_length = record.key_length
-        entry.kind = SP_BLOCK
         entry.codec = record.codec
+        entry.kind = record.kind
         self.index.add(&entry, <const uint8_t *>PyBytes_AS_STRING(key))
         if (self.index.count - self.flushed >= FRAME_ENTRIES
                 or clock() - self.flush_time >= FRAME_TIME):
@@ -415,7 +416,7 @@ cdef class Output2(Output):
                                             path=self.data_path, block=key)
         if self.timer is not None:
             self.tally.synced = max(self.tally.synced, <uint64_t>self.timer.synced)
-        record.stamp = max(date(), self.tally.stamp + 1)
+        record.stamp = max(date(), self.tally.stamp + 1, record.stamp)
         record.synced = self.tally.synced
         record.ordinal = <uint32_t>self.tally.ordinal
         record_encode(record, self.id, self.size, out)

@@ -91,7 +91,7 @@ cdef class Readahead:
                 future = self._submitted(batch)
             except BaseException as error:
                 # A thread may have it nevertheless, so that its blocks are planned anew.
-                self.planned = batch.first
+                self.planned = batch.place
                 if not isinstance(error, (RuntimeError, ImportError)):
                     raise
                 # The interpreter ends, or the system gives no more threads.
@@ -109,6 +109,7 @@ cdef class Readahead:
         batch.most_stored = batch.most_raw = min(MOST, max(self.most // (2 * self.threads), <uint64_t>1))
         batch.error = None
         batch.numbers = None
+        batch.place = first
         try:
             if self.seed is None:
                 self.layout.plan(batch, first, stop)

@@ -7,8 +7,9 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_DICTIONARY, SP_DIRECTORY_ENTRY, SP_KIND, SP_KIND_OPTIONAL, SP_METADATA, SP_OK, SP_RECORD_HEADER, crc32,
-    directory_decode, record_decode, sp_entry, sp_key_position, sp_lead_size, sp_load32, sp_record, sp_segment,
+    SP_BLOCK, SP_DICTIONARY, SP_DIRECTORY_ENTRY, SP_KIND, SP_KIND_OPTIONAL, SP_METADATA, SP_OK, SP_RECORD_HEADER,
+    SP_TOMBSTONE, crc32, directory_decode, record_decode, sp_entry, sp_key_position, sp_lead_size, sp_load32, sp_record,
+    sp_segment,
 )
 from smartpipe.container.index cimport Index
 from smartpipe.container.source cimport Source
@@ -106,7 +107,8 @@ cdef class Scan(Walk):
         self.source.note_number(record.dictionary)
         if record.kind == SP_DICTIONARY:
             self.source.note_dictionary(offset)
-        elif record.kind not in (SP_BLOCK, SP_METADATA) and record.kind < SP_KIND_OPTIONAL:
+        elif (record.kind not in (SP_BLOCK, SP_METADATA) and record.kind < SP_KIND_OPTIONAL
+                and not (record.kind == SP_TOMBSTONE and self.source.shard)):
             raise self.source.failure(SP_KIND, f"record kind {record.kind}", None, offset)
         if not self.fits(record):
             raise errors.BlockTooLargeError("the key or the directory is larger than max_block_size allows",
@@ -148,7 +150,7 @@ cdef class Scan(Walk):
         cdef sp_entry entry
         for i in range(record.larges):
             raw += sp_load32(lead + SP_RECORD_HEADER + SP_DIRECTORY_ENTRY * <size_t>i + 4)
-        if record.kind == SP_BLOCK:
+        if record.kind in (SP_BLOCK, SP_TOMBSTONE):
             entry.offset = offset
             entry.stamp = record.stamp
             entry.size = record.size

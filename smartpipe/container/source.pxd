@@ -38,6 +38,7 @@ cdef class Source:
     cdef readonly str place        # the same from the root, as the working folder may change
     cdef readonly uint64_t limit
     cdef readonly uint64_t id
+    cdef public bint shard         # of a store: it has tombstones, and keys more than once
     cdef readonly uint64_t read_bytes
     cdef readonly uint64_t inflated_bytes
     cdef Descriptor file

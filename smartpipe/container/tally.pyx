@@ -1,6 +1,6 @@
 """What the records of a pipe add up to: what index frames carry, and a writer needs to go on."""
 
-from smartpipe._codec cimport SP_BLOCK, SP_DICTIONARY, SP_FILE_HEADER, SP_METADATA
+from smartpipe._codec cimport SP_BLOCK, SP_DICTIONARY, SP_FILE_HEADER, SP_METADATA, SP_TOMBSTONE
 
 
 cdef class Tally:
@@ -18,7 +18,7 @@ cdef class Tally:
             self.metadata = offset
         elif record.kind == SP_DICTIONARY:
             self.dictionaries.append(offset)
-        if record.kind in (SP_BLOCK, SP_METADATA, SP_DICTIONARY):
+        if record.kind in (SP_BLOCK, SP_TOMBSTONE, SP_METADATA, SP_DICTIONARY):
             # An index knows nothing of other records, and its last one is what it is held against.
             self.last = offset
             self.last_crc = record.crc

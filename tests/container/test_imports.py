@@ -24,6 +24,7 @@ LAYERS = [
     ["_codec"],
     ["container"],
     [""],  # smartpipe/__init__.py, the table of contents; it finds operations when they are first asked for
+    ["shards"],
     ["operations"],
     ["integrations"],
     ["cli", "__main__"],

@@ -1,0 +1,1 @@
+"""Many pipes as one store."""

@@ -1,0 +1,153 @@
+"""The folder of a store: what lies there besides the shards, and how it begins. FORMAT.md, «Stores»."""
+
+from __future__ import annotations
+
+import os
+
+from smartpipe import errors
+from smartpipe._platform import Descriptor, disk, is_range_held, locked_range, unlocked_range
+from smartpipe.container.paths import EXTENSIONS
+from smartpipe.shards.manifest import NEW, Manifest, Manifests, read_whole, sealed, unsealed
+
+VERSION = 1
+STORE = "store"
+MANIFESTS = "manifest"
+KEYS = "keys.lock"
+LEASES = "leases"
+COUNTERS = "counters"
+COUNTERS_SIZE = 64 << 10
+"""Bytes of the counters: of 8,191 shards that are written at a time, and number 0."""
+PROBE = (1 << 63) - 2
+"""A byte of `leases` that stands for no manifest."""
+MOST = 1 << 20
+
+
+class Folder:
+    """The folder of a store, absolute; its id, and the key of the hash of block keys."""
+
+    def __init__(self, path: str, id: str, hash_key: bytes) -> None:
+        self.path = path
+        self.id = id
+        self.hash_key = hash_key
+        self.manifests = Manifests(os.path.join(path, MANIFESTS), id)
+
+    def file(self, name: str) -> str:
+        return os.path.join(self.path, name)
+
+    def data_files(self) -> list[str]:
+        """Return the names of all files that may be shards."""
+        return sorted(name for name in os.listdir(self.path) if os.path.splitext(name)[1] in EXTENSIONS)
+
+    def complete(self) -> None:
+        """Make what is not there yet, because whoever began the store was killed, or is just at it."""
+        if not os.path.isdir(self.manifests.folder):
+            try:
+                disk.make_folder(self.manifests.folder)
+            except FileExistsError:
+                pass
+        for name in (KEYS, LEASES, COUNTERS):
+            file = disk.open(self.file(name), os.O_RDWR | os.O_CREAT)
+            if name == COUNTERS and file.size() < COUNTERS_SIZE:
+                disk.truncate(file, COUNTERS_SIZE)
+            file.close()
+        disk.sync_folder(self.path)
+        if not self.manifests.numbers() and not self.data_files():
+            self.manifests.create(Manifest(1, self.id, {}, {}))
+
+
+def open_folder(path: str | os.PathLike[str], writes: bool) -> Folder:
+    """Find the store in a folder; with `writes` one is begun where nothing is.
+
+    PipeNotFoundError where there is nothing, FormatError where something else is, or a store of a later version.
+    """
+    shown = os.fsdecode(path)
+    if not shown:
+        raise ValueError("the path of a store is empty")
+    place = os.path.abspath(shown)
+    if os.path.exists(place) and not os.path.isdir(place):
+        raise errors.FormatError("this is a file; a store is a folder", path=shown)
+    if not os.path.exists(os.path.join(place, STORE)):
+        if os.path.isdir(place) and not is_begun(place):
+            raise errors.FormatError("this folder holds other things, and no store", path=shown)
+        if not writes:
+            raise errors.PipeNotFoundError("there is no store", path=shown)
+        begin(place)
+    folder = read_folder(place)
+    if writes:
+        folder.complete()
+        probe(folder)
+    return folder
+
+
+def is_begun(place: str) -> bool:
+    """Whether nothing is in a folder but what `begin` was killed at."""
+    return all(name.startswith(f".{STORE}.") for name in os.listdir(place))
+
+
+def begin(place: str) -> None:
+    """Begin a store. Of several processes that do so at the same time the first one's counts."""
+    try:
+        disk.make_folder(place)
+        disk.sync_folder(os.path.dirname(place))
+    except FileExistsError:
+        pass
+    content = {"smartpipe store": VERSION, "id": os.urandom(8).hex(), "hash_key": os.urandom(16).hex()}
+    aside = os.path.join(place, f".{STORE}.{os.getpid()}.{os.urandom(6).hex()}")
+    file = disk.open(aside, NEW)
+    try:
+        disk.write(file, sealed(content))
+        disk.sync(file)
+    finally:
+        file.close()
+    try:
+        disk.link(aside, os.path.join(place, STORE))
+    except FileExistsError:
+        pass
+    finally:
+        disk.unlink(aside)
+    disk.sync_folder(place)
+
+
+def read_folder(place: str) -> Folder:
+    path = os.path.join(place, STORE)
+    content = unsealed(read_whole(path, MOST), path)
+    version = content.get("smartpipe store")
+    if version != VERSION:
+        raise errors.FormatError(
+            f"a store of version {version!r:.40}; this smartpipe knows version {VERSION}", path=path
+        )
+    try:
+        id, hash_key = str(content["id"]), bytes.fromhex(str(content["hash_key"]))
+    except (KeyError, ValueError) as error:
+        raise errors.FormatError(f"this does not describe a store: {error}", path=path) from None
+    if len(hash_key) != 16:
+        raise errors.FormatError(f"the key of the hash has {len(hash_key)} bytes, not 16", path=path)
+    return Folder(place, id, hash_key)
+
+
+def probe(folder: Folder) -> None:
+    """Warn where the file system has no locks: two writers would not see each other."""
+    path = folder.file(LEASES)
+    first, second = disk.open(path, os.O_RDWR), disk.open(path, os.O_RDWR)
+    try:
+        works = _excludes(first, second)
+    finally:
+        first.close()
+        second.close()
+    if not works:
+        errors.warn(
+            f"{folder.path}: this file system has no locks that work: see to it that a single process writes to the "
+            "store, and none compacts or collects while others read"
+        )
+
+
+def _excludes(first: Descriptor, second: Descriptor) -> bool:
+    """Whether a lock of one open file is seen by another."""
+    try:
+        if not locked_range(first, PROBE, 1, False):
+            return True  # another process is just trying the same
+        works = is_range_held(second, PROBE, 1)
+        unlocked_range(first, PROBE, 1)
+    except OSError:
+        return False
+    return works

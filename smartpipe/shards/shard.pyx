@@ -1,0 +1,131 @@
+"""A shard: a pipe whose header says that it belongs to a store. FORMAT.md, «Stores»."""
+
+import os
+
+from smartpipe.container.format2 cimport shown
+from smartpipe.container.source cimport Source
+
+from smartpipe import errors
+from smartpipe._platform import disk, lock, open_reading
+from smartpipe.container.headers import shard_header
+from smartpipe.container.index import Index
+from smartpipe.container.opening import APPEND, CREATE, Found, append2, remove
+from smartpipe.container.paths import EXTENSIONS, Paths
+from smartpipe.container.tally import Tally
+
+
+cdef class Shard:
+    def __init__(self, uint64_t id, str data, int codec, uint64_t counter):
+        self.id = id
+        self.data = data
+        self.codec = codec
+        self.counter = counter
+
+    cdef bint look(self) except -1:
+        """Take in what its writer wrote since; False where its end was cut and perhaps written anew, so that it has to
+        be opened again."""
+        cdef uint64_t size = self.layout.source.size(), end = self.layout.tally.end
+        if size < end or not self.layout.same_end():
+            return False
+        if size > end:
+            self.layout.grow(size)
+        return True
+
+    cdef int sync(self) except -1:
+        """Let all that was taken in reach the disk, whoever wrote it."""
+        self.layout.source.enter()
+        try:
+            disk.sync(self.layout.source.file)
+        except OSError as error:
+            raise errors.StorageError(f"the data could not be synced: {error.strerror}", path=self.data,
+                                      number=error.errno) from error
+        finally:
+            self.layout.source.leave(0)
+        return 0
+
+
+def index_of(data):
+    """Return the path of the index that belongs to a data file."""
+    return os.path.splitext(data)[0] + ".idx"
+
+
+cdef Source source_of(str path, uint64_t id, uint64_t limit):
+    """The data file of a shard, open for reading. A damaged header is no reason not to read what is behind it."""
+    cdef Source source
+    file = open_reading(path)
+    try:
+        try:
+            found, _ = shard_header(file, path)
+        except errors.CorruptError as error:
+            errors.warn(f"{error}; its records are read nevertheless")
+        else:
+            if found != id:
+                raise errors.CorruptError(f"the store has the shard {id:016x} here, and this file is {found:016x}",
+                                          path=path)
+    except BaseException:
+        file.close()
+        raise
+    source = Source(path, file, id, limit)
+    source.shard = True
+    return source
+
+
+def open_shard(folder, listed, limit):
+    """Open a shard that a manifest lists, for reading. FileNotFoundError where its file is not there."""
+    cdef Shard shard = Shard(listed.id, os.path.join(folder, listed.data), listed.codec, listed.counter)
+    shard.layout = Format2(source_of(shard.data, shard.id, limit), index_of(shard.data), shard.codec, False)
+    shard.layout.warn()
+    return shard
+
+
+def create_shard(folder, codec, limit, syncs):
+    """Begin a shard, whose lock this process has then; no manifest lists it yet."""
+    cdef uint64_t id = int.from_bytes(os.urandom(8), "little")
+    cdef Shard shard = Shard(id, os.path.join(folder, f"{id:016x}") + EXTENSIONS[codec > 0], codec, 0)
+    cdef Output2 output
+    cdef Source source
+    index = index_of(shard.data)
+    file = disk.open(shard.data, CREATE)
+    try:
+        if not lock(file):
+            raise errors.LockedError("another process has the lock of a file that was just created", path=shard.data)
+        output = Output2(shard.data, index, file, disk.open(index, CREATE), id, codec, Index(), Tally())
+        output.begin(syncs, True)
+        disk.sync_folder(folder)
+        source = source_of(shard.data, id, limit)
+    except BaseException:
+        file.close()
+        remove([index, shard.data])
+        raise
+    shard.output = output
+    shard.layout = shown(source, index, codec, output.index, output.tally)
+    return shard
+
+
+def adopt_shard(folder, listed, limit, is_open):
+    """Take over an open shard whose writer is gone: what it left unfinished is cut, and all else kept. None where it
+    has a writer, or `is_open`, which is asked when this process has its lock, says that it is not an open shard."""
+    cdef Shard shard = Shard(listed.id, os.path.join(folder, listed.data), listed.codec, listed.counter)
+    cdef Output2 output
+    cdef Source source
+    try:
+        file = disk.open(shard.data, APPEND)
+    except FileNotFoundError:
+        return None
+    try:
+        if not lock(file) or not is_open(listed):
+            file.close()
+            return None
+        source = source_of(shard.data, shard.id, limit)
+        output, cut = append2(Paths(os.path.splitext(shard.data)[0], None), source, file,
+                              Found(2, shard.id, shard.codec))
+    except BaseException:
+        file.close()
+        raise
+    if cut is not None:
+        errors.warn(f"{shard.data}: cut off: {cut}, which a process left that was killed")
+    # Whoever made these names may have been killed before they reached the disk.
+    disk.sync_folder(folder)
+    shard.output = output
+    shard.layout = shown(source, output.index_path, shard.codec, output.index, output.tally)
+    return shard

@@ -1,0 +1,724 @@
+"""The store of many shards that many processes write, read, delete from and compact at the same time."""
+
+import os
+import threading
+from collections.abc import Mapping
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.string cimport memcpy
+
+from smartpipe._codec cimport SP_BLOCK, SP_HASH_KEY, SP_TOMBSTONE, siphash
+from smartpipe._platform cimport generation, lock_range, unlock_range
+from smartpipe.container.block cimport as_bytes
+from smartpipe.container.compressor cimport Compressor
+from smartpipe.container.layout cimport Layout
+from smartpipe.container.scattered cimport Scattered
+
+from smartpipe import errors
+from smartpipe._codec import require
+from smartpipe._platform import disk, open_reading
+from smartpipe.container.durability import check_durability
+from smartpipe.container.paths import paths_of
+from smartpipe.container.reader import MAX_BLOCK_SIZE, READAHEAD, check_count, check_limit, handler_of, whole
+from smartpipe.container.writer import wanted_codec
+from smartpipe.shards.folder import COUNTERS, KEYS, LEASES, open_folder
+from smartpipe.shards.items import Items
+from smartpipe.shards.manifest import Listed
+from smartpipe.shards.shard import adopt_shard, create_shard, open_shard
+
+SHARD_SIZE = 256 << 20
+# Blocks of `put_many` are written together, as many as make so many bytes, or so many.
+cdef uint64_t BATCH = 1 << 20
+cdef Py_ssize_t MOST_TOGETHER = 4096
+
+_MISSING = object()
+
+
+cdef class ShardStore:
+    def __cinit__(self):
+        self.closed = True
+
+    def __init__(self, path, mode="a", *, shard_size=SHARD_SIZE, compress=None, level=6, durability="close",
+                 auto_compact=None, max_block_size=MAX_BLOCK_SIZE):
+        if mode not in ("r", "a"):
+            raise ValueError(f"mode is {mode!r}, not r or a")
+        self.options = {"shard_size": shard_size, "compress": compress, "level": level, "durability": durability,
+                        "auto_compact": auto_compact, "max_block_size": max_block_size}
+        self.mode = mode
+        self.shard_size = check_count("shard_size", shard_size)
+        self.limit = check_limit(max_block_size)
+        level = whole("level", level)
+        if not 1 <= level <= 9:
+            raise ValueError(f"level is {level}, not from 1 (fastest) to 9 (smallest)")
+        check_durability(durability)
+        if auto_compact is not None and not 0 < auto_compact <= 1:
+            raise ValueError(f"auto_compact is {auto_compact!r:.40}, not the part of a shard that has to be dead: over "
+                             "0, up to 1, or None")
+        self.auto_compact = auto_compact
+        self.durability = durability
+        self.each = durability == "block"
+        self.codec = wanted_codec(paths_of("-"), compress) or 0
+        require(self.codec)
+        self.path = os.path.abspath(os.fsdecode(path))
+        self.compressors = Compressors(self.codec, level)
+        self.encoders = Encoders(2, self.limit, self.codec)
+        self.shards = {}
+        self.growing = []
+        self.places = [None]
+        self._begin_process()
+        with errors.storage_errors(self.path):
+            self.folder = open_folder(path, mode == "a")
+            memcpy(self.hash_key, <const uint8_t *>(<bytes>self.folder.hash_key), SP_HASH_KEY)
+            self.catalog = Catalog(self.folder.hash_key)
+            self._open_shared()
+            self.closed = False
+            try:
+                self._reload()
+            except BaseException:
+                self.closed = True
+                raise
+
+    def _begin_process(self):
+        """What belongs to this process alone."""
+        self.generation = generation()
+        self.writing = threading.RLock()
+        self.table = threading.RLock()
+
+    def _open_shared(self):
+        """The files over which the processes agree. For reading some may be missing, in a copy."""
+        writes = self.mode == "a"
+        flags = os.O_RDWR if writes else os.O_RDONLY
+        opened = []
+        for name in (KEYS, LEASES, COUNTERS):
+            try:
+                opened.append(disk.open(self.folder.file(name), flags) if writes
+                              else open_reading(self.folder.file(name)))
+            except FileNotFoundError:
+                opened.append(None)
+        self.key_locks, self.leases, counters = opened
+        if self.counters is None and counters is not None and counters.size() > 0:
+            self.counters = Counters(counters, writes)
+
+    def __reduce__(self):
+        return _reopened, (self.path, self.mode, self.options)
+
+    # What holds at every call
+
+    cdef int check(self) except -1:
+        if self.closed:
+            raise errors.ClosedError("the store was closed", path=self.path)
+        if self.generation != generation():
+            self._after_fork()
+        return 0
+
+    cdef int check_writable(self) except -1:
+        self.check()
+        if self.mode == "r":
+            raise ValueError(f"the store {self.path} is open for reading: mode=\"a\" writes")
+        return 0
+
+    def _after_fork(self):
+        """In a forked child: have locks of its own, and leave the shard that the parent writes to it."""
+        cdef Shard shard
+        self._begin_process()
+        with errors.storage_errors(self.path):
+            self._open_shared()
+            shard = self.own
+            self.own = None
+            if shard is not None:
+                self._replace(shard, open_shard(self.path, self.manifest.shards[shard.id], self.limit))
+            self._reload()
+
+    cdef uint64_t hash(self, bytes key) noexcept:
+        return siphash(self.hash_key, <const uint8_t *>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
+
+    # What the shards have. All of this under `table`.
+
+    cdef int catch_up(self) except -1:
+        """Take in what other processes of this machine have acknowledged."""
+        cdef Shard shard
+        cdef uint64_t counter
+        if self.counters is None:
+            return 0
+        if self.counters.get(0) != self.seen:
+            self._reload()
+        for shard in self.growing:
+            counter = self.counters.get(shard.counter)
+            if counter != shard.seen:
+                shard.seen = counter
+                self.look(shard)
+        return 0
+
+    cdef int look(self, Shard shard) except -1:
+        if shard.look():
+            self.catalog.enter(shard.place, shard.layout.whole)
+            shard.layout.warn()
+        else:
+            self._replace(shard, open_shard(self.path, self.manifest.shards[shard.id], self.limit))
+        return 0
+
+    def _replace(self, Shard old, Shard new):
+        """Let a shard be the one that was just opened anew."""
+        self.install(new)
+        self.forget(old)
+
+    cdef int install(self, Shard shard) except -1:
+        if self.counters is not None and shard.counter > 0:
+            shard.seen = self.counters.get(shard.counter)
+        shard.place = self.catalog.take(shard.layout.index, shard.layout.whole)
+        if shard.place == len(self.places):
+            self.places.append(None)
+        self.places[shard.place] = shard
+        self.shards[shard.id] = shard
+        if shard.counter > 0 and shard.output is None:
+            self.growing.append(shard)
+        return 0
+
+    cdef int forget(self, Shard shard) except -1:
+        """Iterators that still read the shard keep its file open."""
+        self.catalog.drop(shard.place)
+        self.places[shard.place] = None
+        self.growing = [other for other in self.growing if other is not shard]
+        if self.shards.get(shard.id) is shard:
+            del self.shards[shard.id]
+        return 0
+
+    def _reload(self):
+        """Have the shards open that the current manifest lists, and a lease of it."""
+        with self.table:
+            while True:
+                seen = 0 if self.counters is None else self.counters.get(0)
+                manifest = self.folder.manifests.last()
+                if self._lease(manifest.number):
+                    try:
+                        self._take(manifest)
+                        break
+                    except FileNotFoundError as error:
+                        if isinstance(error, errors.SmartPipeError):
+                            raise
+                        if self.folder.manifests.last().number == manifest.number:
+                            raise errors.CorruptError("the shard is missing: all that it held is lost, if no copy of "
+                                                      "the file comes back", path=error.filename) from error
+            self.seen = seen
+            if self.leases is not None and manifest.number > 0:
+                unlock_range(self.leases, 0, manifest.number)
+
+    def _lease(self, number):
+        """Keep the shards of a manifest from being removed; False where they may be already."""
+        if self.leases is None:
+            return True
+        lock_range(self.leases, number, 1, False, True)
+        if self.folder.manifests.exists(number):
+            return True
+        unlock_range(self.leases, number, 1)
+        return False
+
+    def _take(self, manifest):
+        """Open what a manifest lists and is not open yet, and forget what it does not list any more."""
+        cdef Shard shard
+        cdef list opened = []
+        for listed in manifest.shards.values():
+            shard = self.shards.get(listed.id)
+            if shard is None or (shard.counter != <uint64_t>listed.counter and shard is not self.own):
+                opened.append(open_shard(self.path, listed, self.limit))
+        self.manifest = manifest
+        gone = [shard for shard in self.shards.values() if shard.id not in manifest.shards]
+        for shard in opened:
+            # First what is new: a record that lies in both is found at each moment.
+            old = self.shards.get(shard.id)
+            self.install(shard)
+            if old is not None:
+                gone.append(old)
+        for shard in gone:
+            self.forget(shard)
+
+    cdef bint find(self, bytes key, uint32_t *place, uint64_t *number, sp_entry *entry) except -1:
+        """The record that counts for a key, also a tombstone; False where there is none."""
+        return self.catalog.find(self.hash(key), <const uint8_t *>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), place,
+                                 number, entry)
+
+    # Reading
+
+    cdef Block find_block(self, bytes key):
+        cdef uint32_t place = 0
+        cdef uint64_t number = 0
+        cdef sp_entry entry
+        cdef Layout layout
+        self.check()
+        with self.table:
+            self.catch_up()
+            if not self.find(key, &place, &number, &entry) or entry.kind == SP_TOMBSTONE:
+                return None
+            layout = (<Shard>self.places[place]).layout
+        return layout.fetch(number, key, None)
+
+    def get(self, key, default=None):
+        cdef Block block = self.find_block(as_bytes(key, "the key"))
+        return default if block is None else block
+
+    def __getitem__(self, key):
+        cdef bytes wanted = as_bytes(key, "the key")
+        cdef Block block = self.find_block(wanted)
+        if block is None:
+            raise errors.BlockNotFound("there is no such block", path=self.path, block=wanted)
+        return block
+
+    def get_bytes(self, key, default=_MISSING):
+        cdef bytes wanted = as_bytes(key, "the key")
+        cdef Block block = self.find_block(wanted)
+        if block is not None:
+            return block[b""]
+        if default is _MISSING:
+            raise errors.BlockNotFound("there is no such block", path=self.path, block=wanted)
+        return default
+
+    def __contains__(self, key):
+        cdef bytes wanted = as_bytes(key, "the key")
+        cdef uint32_t place = 0
+        cdef uint64_t number = 0
+        cdef sp_entry entry
+        self.check()
+        with self.table:
+            self.catch_up()
+            return self.find(wanted, &place, &number, &entry) and entry.kind == SP_BLOCK
+
+    def __len__(self):
+        self.check()
+        with self.table:
+            self.catch_up()
+            return self.catalog.keys()
+
+    def __iter__(self):
+        return self.keys()
+
+    def keys(self, prefix=b""):
+        wanted = as_bytes(prefix, "the prefix")
+        return self._iterate_keys(wanted)
+
+    def _iterate_keys(self, bytes prefix):
+        cdef Layout layout
+        cdef sp_entry entry
+        cdef bytes key
+        for layout, numbers in self._parts():
+            for number in numbers:
+                self.check()
+                key = layout.key(layout.entry(number, &entry), number, &entry)
+                if key.startswith(prefix):
+                    yield key
+
+    def _parts(self):
+        """Iterate over (layout, numbers of the blocks that count) of the shards that there are now."""
+        cdef Shard shard
+        cdef list parts = []
+        self.check()
+        with self.table:
+            self.catch_up()
+            for shard in self.shards.values():
+                parts.append((shard.layout, self.catalog.numbers(shard.place, SP_BLOCK)))
+        return iter(parts)
+
+    def items(self, select=None, on_error="raise", *, threads=1, readahead=READAHEAD):
+        handler = handler_of(on_error)
+        threads, readahead = check_count("threads", threads), check_count("readahead", readahead)
+        if select is not None:
+            if isinstance(select, (bytes, str)):
+                raise TypeError("select is an iterable of pair keys, not one key")
+            select = frozenset([as_bytes(key, "the key") for key in select])
+        return Items(self._parts(), self._stopped, select, handler, threads, readahead)
+
+    def _stopped(self):
+        self.check()
+
+    def get_many(self, keys, on_error="raise"):
+        cdef uint32_t place = 0
+        cdef uint64_t number = 0
+        cdef sp_entry entry
+        cdef bytes wanted
+        cdef dict found = {}
+        cdef list absent = []
+        handler = handler_of(on_error)
+        if isinstance(keys, (bytes, str)):
+            raise TypeError(f"keys is {keys!r:.40}, one key, not an iterable of block keys: for one there is get()")
+        self.check()
+        with self.table:
+            self.catch_up()
+            for key in keys:
+                wanted = as_bytes(key, "the key")
+                if self.find(wanted, &place, &number, &entry) and entry.kind == SP_BLOCK:
+                    found.setdefault((<Shard>self.places[place]).layout, []).append(number)
+                else:
+                    absent.append(wanted)
+        return self._fetch_many(found, absent, handler)
+
+    def _fetch_many(self, dict found, list absent, handler):
+        cdef Scattered scattered
+        cdef Block block
+        for layout, numbers in found.items():
+            numbers.sort()
+            scattered = Scattered(layout, numbers)
+            for _ in numbers:
+                self.check()
+                try:
+                    block = scattered.next()
+                    if handler is not None:
+                        block.load_all()
+                except errors.SmartPipeError as error:
+                    if handler is None or isinstance(error, (errors.ClosedError, errors.EngineError)):
+                        raise
+                    handler(error)
+                else:
+                    yield block.key, block
+        for key in absent:
+            yield key, None
+
+    # Writing
+
+    def put(self, key, pairs, *, overwrite=False):
+        if not isinstance(pairs, (dict, list, tuple, bytes, str)):
+            # Looked at a second time where the key is there already.
+            pairs = dict(pairs) if isinstance(pairs, Mapping) else list(pairs)
+        self.add(as_bytes(key, "the key"), pairs, overwrite)
+
+    def put_bytes(self, key, data, *, overwrite=False):
+        self.add(as_bytes(key, "the key"), ((b"", as_bytes(data, "the data")),), overwrite)
+
+    cdef int add(self, bytes key, object pairs, bint overwrite) except -1:
+        cdef Encoder2 encoder
+        cdef Compressor compressor
+        cdef uint64_t hash = self.hash(key) >> 1
+        self.check_writable()
+        encoder = self.encoders.take()
+        try:
+            try:
+                encoder.fill(pairs)
+                compressor = self.compressors.take()
+                encoder.encode(key, compressor)
+                self.compressors.give(compressor)
+            except errors.SmartPipeError as error:
+                error.path, error.block = self.path, key
+                raise
+            with self.writing:
+                self.ready()
+                self.lock_keys(hash, 1)
+                try:
+                    if self.settle(key, encoder, pairs, overwrite, False):
+                        self.write(key, encoder)
+                finally:
+                    self.unlock_keys(hash, 1)
+        finally:
+            self.encoders.give(encoder)
+        return 0
+
+    def delete(self, key):
+        cdef bytes wanted = as_bytes(key, "the key")
+        cdef uint64_t hash = self.hash(wanted) >> 1
+        cdef Encoder2 encoder
+        cdef Compressor compressor
+        self.check_writable()
+        encoder = self.encoders.take()
+        try:
+            compressor = self.compressors.take()
+            encoder.encode(wanted, compressor)
+            self.compressors.give(compressor)
+            encoder.record.kind = SP_TOMBSTONE
+            with self.writing:
+                self.ready()
+                self.lock_keys(hash, 1)
+                try:
+                    if not self.settle(wanted, encoder, None, False, True):
+                        raise errors.BlockNotFound("there is no such block to delete", path=self.path, block=wanted)
+                    self.write(wanted, encoder)
+                finally:
+                    self.unlock_keys(hash, 1)
+        finally:
+            self.encoders.give(encoder)
+
+    # The locks of keys are those of bytes, one for each hash: two processes never decide about the same key at the same
+    # time. The bytes have no end, and so there may be one for each of 2^63 hashes.
+
+    cdef int lock_keys(self, uint64_t first, uint64_t count) except -1:
+        lock_range(self.key_locks, first, count, True, True)
+        return 0
+
+    cdef int unlock_keys(self, uint64_t first, uint64_t count) except -1:
+        unlock_range(self.key_locks, first, count)
+        return 0
+
+    cdef bint settle(self, bytes key, Encoder2 encoder, object pairs, bint overwrite, bint removes) except -1:
+        """Whether a record is to be written under a key whose lock this process has, and then give it its stamp.
+
+        CollisionError where the key has another content.
+        """
+        cdef uint32_t place = 0
+        cdef uint64_t number = 0
+        cdef sp_entry entry
+        cdef Shard shard
+        with self.table:
+            self.catch_up()
+            if not self.find(key, &place, &number, &entry):
+                return not removes
+            shard = self.places[place]
+        if entry.kind == SP_TOMBSTONE:
+            if removes:
+                return False
+        elif not removes and not overwrite:
+            if not same(shard.layout.fetch(number, key, None), pairs):
+                raise errors.CollisionError("another content is stored under this key; overwrite=True lets the latest "
+                                            "count", path=self.path, block=key)
+            if self.each and shard is not self.own:
+                shard.sync()  # who wrote it may not have promised that
+            return False
+        encoder.record.stamp = entry.stamp + 1
+        return True
+
+    cdef int write(self, bytes key, Encoder2 encoder) except -1:
+        """Append a record to the shard of this process, and let the others know."""
+        cdef Shard own = self.own
+        with self.table:
+            own.output.put(key, encoder)
+            own.layout.size = own.output.size
+            own.layout.whole = own.layout.index.count
+            self.catalog.enter(own.place, own.layout.whole)
+        own.output.acknowledge()
+        self.counters.set(own.counter, own.output.size)
+        return 0
+
+    cdef int ready(self) except -1:
+        """Have a shard to write to that has room."""
+        self.check_writable()
+        if self.own is not None:
+            self.own.output.check_usable()
+            if self.own.output.size < self.shard_size:
+                return 0
+            self._finish_shard()
+        with errors.storage_errors(self.path):
+            self._begin_shard()
+        return 0
+
+    def _begin_shard(self):
+        """Take over a shard whose writer is gone, or begin one."""
+        cdef Shard shard = None
+        manifests = self.folder.manifests
+        with self.table:
+            self.catch_up()
+        for listed in self.manifest.shards.values():
+            if listed.counter > 0 and listed.codec == self.codec:
+                shard = adopt_shard(self.path, listed, self.limit, self._is_open)
+                if shard is not None:
+                    disk.sync_folder(manifests.folder)
+                    break
+        if shard is None:
+            shard = create_shard(self.path, self.codec, self.limit, self.durability != "none")
+            data = os.path.basename(shard.data)
+            manifest = manifests.commit(
+                self.manifest,
+                lambda last: None if shard.id in last.shards else last.with_shards(
+                    Listed(shard.id, data, self.codec, last.free_counter())))
+            self._check_counter(manifest.shards[shard.id].counter)
+            shard.counter = manifest.shards[shard.id].counter
+        shard.output.keep(self.durability, False)
+        shard.output.waits = False  # others have to see what was acknowledged
+        self.counters.set(shard.counter, shard.output.size)
+        with self.table:
+            old = self.shards.get(shard.id)
+            self.install(shard)
+            if old is not None:
+                self.forget(old)
+            self.own = shard
+            self._tell()
+
+    def _check_counter(self, counter):
+        if counter >= self.counters.count:
+            raise errors.StorageError(f"{self.counters.count} processes write at the same time, and no more can",
+                                      path=self.path)
+
+    def _is_open(self, listed):
+        """Whether the shard is an open one still."""
+        return self.folder.manifests.last().shards.get(listed.id) == listed
+
+    def _tell(self):
+        """Let other processes know that there is a new manifest, and take it in."""
+        self.counters.set(0, self.folder.manifests.numbers()[-1])
+        self._reload()
+
+    def _finish_shard(self):
+        """Close the shard that this process fills: it never changes again."""
+        cdef Shard own = self.own
+        with errors.storage_errors(self.path):
+            own.output.seal()
+            self.folder.manifests.commit(
+                self.manifest,
+                lambda last: None if last.shards[own.id].counter == 0 else last.with_shards(
+                    Listed(own.id, os.path.basename(own.data), own.codec, 0)))
+            own.output.release()
+            with self.table:
+                self.own = None
+                self._tell()
+
+    def put_many(self, blocks, *, overwrite=False):
+        cdef list waiting = []
+        cdef uint64_t size = 0
+        cdef Encoder2 encoder
+        cdef Compressor compressor
+        cdef bytes name
+        cdef set names = set()
+        self.check_writable()
+        if isinstance(blocks, Mapping):
+            blocks = blocks.items()
+        count = 0
+        try:
+            for key, pairs in blocks:
+                name = as_bytes(key, "the key")
+                if name in names:
+                    count += self._write_many(waiting, overwrite)
+                    names.clear()
+                    size = 0
+                if not isinstance(pairs, (dict, list, tuple, str)):
+                    try:
+                        pairs = ((b"", as_bytes(pairs, "the data")),)
+                    except TypeError:
+                        pairs = dict(pairs) if isinstance(pairs, Mapping) else list(pairs)
+                encoder = self.encoders.take()
+                waiting.append((name, encoder, pairs))
+                names.add(name)
+                encoder.fill(pairs)
+                compressor = self.compressors.take()
+                encoder.encode(name, compressor)
+                self.compressors.give(compressor)
+                size += encoder.out.size
+                if size >= BATCH or len(waiting) >= MOST_TOGETHER:
+                    count += self._write_many(waiting, overwrite)
+                    names.clear()
+                    size = 0
+            count += self._write_many(waiting, overwrite)
+        finally:
+            for _, encoder, _ in waiting:
+                self.encoders.give(encoder)
+        return count
+
+    def _write_many(self, list waiting, bint overwrite):
+        """Write blocks with one call, under the lock of all keys; returns how many were not there yet."""
+        cdef bytes key
+        cdef Encoder2 encoder
+        cdef Shard own
+        cdef uint64_t count = 0
+        if not waiting:
+            return 0
+        with self.writing:
+            self.ready()
+            own = self.own
+            self.lock_keys(0, 0)
+            try:
+                own.output.waits = True
+                try:
+                    with self.table:
+                        for key, encoder, pairs in waiting:
+                            if self.settle(key, encoder, pairs, overwrite, False):
+                                own.output.put(key, encoder)
+                                count += 1
+                finally:
+                    own.output.waits = False
+                    with self.table:
+                        own.output.hand_over()
+                        own.layout.size = own.output.size
+                        own.layout.whole = own.layout.index.count
+                        self.catalog.enter(own.place, own.layout.whole)
+                    own.output.acknowledge()
+                    self.counters.set(own.counter, own.output.size)
+            finally:
+                self.unlock_keys(0, 0)
+        for _, encoder, _ in waiting:
+            self.encoders.give(encoder)
+        waiting.clear()
+        return count
+
+    # Finishing
+
+    def flush(self):
+        with self.writing:
+            self.check()
+            if self.own is not None:
+                self.own.output.check_usable()
+                self.own.output.flush()
+
+    def sync(self):
+        with self.writing:
+            self.check()
+            if self.own is not None:
+                self.own.output.sync()
+
+    def refresh(self):
+        cdef Shard shard
+        self.check()
+        with self.table:
+            if self.folder.manifests.numbers()[-1:] != [self.manifest.number]:
+                self._reload()
+            for shard in list(self.growing):
+                self.look(shard)
+
+    def stats(self):
+        cdef Shard shard
+        cdef uint64_t data = 0, live = 0, tombstones = 0, size
+        self.check()
+        with self.table:
+            self.catch_up()
+            for shard in self.shards.values():
+                size = shard.layout.totals().end
+                data += size
+                live += self.catalog.at(shard.place).bytes
+                tombstones += self.catalog.at(shard.place).tombstones
+            return {
+                "keys": self.catalog.keys(),
+                "shards": len(self.shards),
+                "open_shards": sum([listed.counter > 0 for listed in self.manifest.shards.values()]),
+                "retired_shards": len(self.manifest.retired),
+                "tombstones": tombstones,
+                "data_bytes": data,
+                "live_bytes": live,
+                "dead_bytes": data - live,
+                "manifest": self.manifest.number,
+            }
+
+    def close(self):
+        cdef Shard own = self.own
+        if self.closed:
+            return
+        if self.generation != generation():
+            self.own = own = None
+        with self.writing:
+            self.closed = True
+            self.own = None
+            try:
+                if own is not None:
+                    try:
+                        if own.output.failed is None:
+                            own.output.seal()
+                    finally:
+                        own.output.release()
+            finally:
+                for file in (self.key_locks, self.leases):
+                    if file is not None:
+                        file.close()
+
+    def __enter__(self):
+        self.check()
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def __repr__(self):
+        state = "closed" if self.closed else f"{len(self)} keys in {len(self.shards)} shards"
+        return f"<smartpipe.ShardStore {self.path!r}, {state}>"
+
+
+def _reopened(path, mode, options):
+    """Return the store that was pickled, open again."""
+    return ShardStore(path, mode, **options)
+
+
+cdef bint same(Block block, object pairs) except -1:
+    """Whether a block has these pairs, in this order."""
+    cdef list wanted = [(as_bytes(key, "the key of a pair"), as_bytes(value, "the value of a pair"))
+                        for key, value in (pairs.items() if isinstance(pairs, dict) else pairs)]
+    return len(block) == len(wanted) and list(block) == wanted
