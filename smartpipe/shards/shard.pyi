@@ -1,5 +1,4 @@
 from collections.abc import Callable
-
 from typing import Final
 
 from typing_extensions import disjoint_base
