@@ -7,13 +7,14 @@ from typing_extensions import Buffer, Self, disjoint_base
 
 from smartpipe.container.block import Block
 from smartpipe.container.durability import Grouped
+from smartpipe.errors import SmartPipeError
 from smartpipe.shards.folder import Folder
 from smartpipe.shards.manifest import Manifest
 from smartpipe.shards.shard import Shard
 
 _Default = TypeVar("_Default")
 _Pairs = Mapping[Buffer, Buffer] | Iterable[tuple[Buffer, Buffer]]
-_OnError = Literal["raise", "skip"] | Callable[[Exception], object]
+_OnError = Literal["raise", "skip"] | Callable[[SmartPipeError], object]
 
 COUNTERS: Final[str]
 KEYS: Final[str]
