@@ -39,6 +39,37 @@ _MISSING = object()
 
 
 cdef class ShardStore:
+    """A folder of pipes as one mapping from block keys to blocks, which many processes write, read and delete from at
+    the same time. docs/shards.md.
+
+    `path` is the folder. `mode`: "a" reads and writes, and begins a store where nothing is; "r" reads, and writes to no
+    file. All further options are those of this process, and other processes may have others.
+
+    A process writes to a shard of its own, a pair of files, and takes another when that has `shard_size` bytes.
+    `compress` (None and False for none, True or "zlib", "zstd", "lz4") and `level` (1 fastest to 9 smallest) are for
+    what it writes. `durability` is that of `smartpipe.open`: with "close", the default, what `put` returned from
+    survives the end of the process, and `sync` and `close` bring it to the disk; with "block" it is on the disk when
+    `put` returns; with `Grouped` some time later; with "none" only `sync` syncs. In each of them other processes see it
+    when `put` returns. With `auto_compact` of 0.5 a thread compacts shards of which half the bytes are dead, while the
+    process writes. `max_block_size` is the largest number of bytes that the pairs of a block may have, for writing and
+    reading.
+
+    Threads may share a store. It can be pickled (what comes back is open on the same folder with the same options), and
+    used in a forked child, which then has a shard of its own.
+
+    Errors: PipeNotFoundError where there is no store to read, FormatError where something else is, or a store of a
+    later version, CorruptError, StorageError, EngineError where the codec needs a package that is not installed;
+    ValueError and TypeError for options that are none. A file system without locks that work is a PipeWarning: there a
+    single process may write.
+
+    >>> import tempfile
+    >>> with ShardStore(tempfile.mkdtemp() + "/pages") as store:
+    ...     store.put_bytes(b"a", b"<html>")
+    ...     store.put(b"b", {b"raw": b"<html>", b"log": b"ok"})
+    ...     store.get_bytes(b"a"), store[b"b"][b"log"], b"c" in store, len(store), sorted(store.keys())
+    (b'<html>', b'ok', False, 2, [b'a', b'b'])
+    """
+
     def __cinit__(self):
         self.closed = True
 
@@ -257,6 +288,10 @@ cdef class ShardStore:
         return layout.fetch(number, key, None)
 
     def get(self, key, default=None):
+        """Return the block with a key, or the default where there is none.
+
+        It is a `Block`, as from a pipe, and stays good when the key is deleted or overwritten.
+        """
         cdef Block block = self.find_block(as_bytes(key, "the key"))
         return default if block is None else block
 
@@ -268,6 +303,10 @@ cdef class ShardStore:
         return block
 
     def get_bytes(self, key, default=_MISSING):
+        """Return the value that `put_bytes` stored under a key; of a block of pairs the value of the empty pair key.
+
+        BlockNotFound where there is no block and no default; PairNotFound where the block has no such pair.
+        """
         cdef bytes wanted = as_bytes(key, "the key")
         cdef Block block = self.find_block(wanted)
         if block is not None:
@@ -296,6 +335,10 @@ cdef class ShardStore:
         return self.keys()
 
     def keys(self, prefix=b""):
+        """Iterate over the keys that begin with `prefix`, in no order that means something.
+
+        These are the keys that were there when it began.
+        """
         wanted = as_bytes(prefix, "the prefix")
         return self._iterate_keys(wanted)
 
@@ -322,6 +365,14 @@ cdef class ShardStore:
         return iter(parts)
 
     def items(self, select=None, on_error="raise", *, threads=1, readahead=READAHEAD):
+        """Iterate over (key, block), shard by shard, in the order of the files.
+
+        It shows what was there when it began. `select` is an iterable of pair keys: the blocks then show only these
+        pairs, and no other large value is inflated. `on_error` is what happens at a block that can not be read: "raise"
+        raises its error, and the iterator can go on behind it; "skip" leaves it out; a function leaves it out and is
+        called with the error. With `threads` of 2 or more, so many threads read, check and inflate what comes next
+        while the loop works, up to `readahead` bytes. The order is the same.
+        """
         handler = handler_of(on_error)
         threads, readahead = check_count("threads", threads), check_count("readahead", readahead)
         if select is not None:
@@ -334,6 +385,11 @@ cdef class ShardStore:
         self.check()
 
     def get_many(self, keys, on_error="raise"):
+        """Iterate over (key, block or None) for many keys: those there are in the order of the files, then the others.
+
+        Blocks that lie near each other are read together. `on_error` is that of `items`; where it is not "raise", each
+        block is read whole before it is given.
+        """
         cdef uint32_t place = 0
         cdef uint64_t number = 0
         cdef sp_entry entry
@@ -378,12 +434,20 @@ cdef class ShardStore:
     # Writing
 
     def put(self, key, pairs, *, overwrite=False):
+        """Store a block of pairs, a mapping or a list of (key, value), under a key.
+
+        Where the key is there already with the same pairs in the same order nothing happens, and with others
+        CollisionError; with `overwrite` the latest counts. When it returns, other processes see the block. Errors:
+        BlockTooLargeError; StorageError, after which the store takes no more from this process; ValueError where the
+        store is open for reading.
+        """
         if not isinstance(pairs, (dict, list, tuple, bytes, str)):
             # Looked at a second time where the key is there already.
             pairs = dict(pairs) if isinstance(pairs, Mapping) else list(pairs)
         self.add(as_bytes(key, "the key"), pairs, overwrite)
 
     def put_bytes(self, key, data, *, overwrite=False):
+        """Store a single value under a key, as a block with one pair whose key is empty. As `put` for the rest."""
         self.add(as_bytes(key, "the key"), ((b"", as_bytes(data, "the data")),), overwrite)
 
     cdef int add(self, bytes key, object pairs, bint overwrite) except -1:
@@ -414,6 +478,10 @@ cdef class ShardStore:
         return 0
 
     def delete(self, key):
+        """Remove the block with a key; BlockNotFound where there is none.
+
+        Its bytes are dead from then on, and `compact` and `gc` give their room back.
+        """
         cdef bytes wanted = as_bytes(key, "the key")
         cdef uint64_t hash = self.hash(wanted) >> 1
         cdef Encoder2 encoder
@@ -560,6 +628,16 @@ cdef class ShardStore:
                 self._tell()
 
     def put_many(self, blocks, *, overwrite=False):
+        """Store many blocks, (key, pairs) or (key, value) as of `put` and `put_bytes`, from a mapping or an iterable.
+
+        About a megabyte of them is written at once, and then acknowledged: at an error those before may be stored, and
+        all others are not. Other processes wait while so much is written. Returns how many were not there yet.
+
+        >>> import tempfile
+        >>> with ShardStore(tempfile.mkdtemp() + "/pages") as store:
+        ...     store.put_many({b"a": b"1", b"b": b"2"}), store.put_many([(b"b", b"2"), (b"c", {b"raw": b"3"})])
+        (2, 1)
+        """
         cdef list waiting = []
         cdef uint64_t size = 0
         cdef Encoder2 encoder
@@ -766,6 +844,7 @@ cdef class ShardStore:
     # Finishing
 
     def flush(self):
+        """Hand to the system what waits in this process, and let the index list it; no other process needs that."""
         with self.writing:
             self.check()
             if self.own is not None:
@@ -773,12 +852,14 @@ cdef class ShardStore:
                 self.own.output.flush()
 
     def sync(self):
+        """Return when all that this process wrote is on the disk."""
         with self.writing:
             self.check()
             if self.own is not None:
                 self.own.output.sync()
 
     def refresh(self):
+        """Take in what others wrote, also where the counters do not tell: on another machine, or in a copy."""
         cdef Shard shard
         self.check()
         with self.table:
@@ -788,6 +869,12 @@ cdef class ShardStore:
                 self.look(shard)
 
     def stats(self):
+        """Return numbers of what there is now.
+
+        "keys"; "shards", of which "open_shards" are written to or wait for a writer; "retired_shards", compacted and
+        not yet removed; "tombstones", records of deletes; "data_bytes" of all data files, "live_bytes" of them in
+        records that count, "dead_bytes" the rest; "manifest", its number.
+        """
         cdef Shard shard
         cdef uint64_t data = 0, live = 0, tombstones = 0, size
         self.check()
@@ -811,6 +898,10 @@ cdef class ShardStore:
             }
 
     def close(self):
+        """Finish the shard of this process, which the next writer goes on with, and sync it as promised.
+
+        Blocks that were given out keep what they have; closing twice is fine.
+        """
         cdef Shard own = self.own
         if self.closed:
             return
