@@ -11,22 +11,26 @@ from smartpipe._codec cimport SP_BLOCK, SP_HASH_KEY, SP_TOMBSTONE, siphash
 from smartpipe._platform cimport generation, lock_range, unlock_range
 from smartpipe.container.block cimport as_bytes
 from smartpipe.container.compressor cimport Compressor
+from smartpipe.container.format2 cimport Format2
 from smartpipe.container.layout cimport Layout
+from smartpipe.container.reader cimport Reader
 from smartpipe.container.scattered cimport Scattered
 
 from smartpipe import errors
 from smartpipe._codec import require
 from smartpipe._platform import disk, open_reading
 from smartpipe.container.durability import check_durability
+from smartpipe.container.opening import remove
 from smartpipe.container.paths import paths_of
 from smartpipe.container.reader import MAX_BLOCK_SIZE, READAHEAD, check_count, check_limit, handler_of, whole
 from smartpipe.container.writer import wanted_codec
 from smartpipe.shards.folder import COUNTERS, KEYS, LEASES, open_folder
 from smartpipe.shards.items import Items
 from smartpipe.shards.manifest import Listed
-from smartpipe.shards.shard import adopt_shard, create_shard, open_shard
+from smartpipe.shards.shard import adopt_shard, create_shard, index_of, open_shard
 
 SHARD_SIZE = 256 << 20
+GRACE = 60.0  # s that a file stays which nobody seems to need any more
 # Blocks of `put_many` are written together, as many as make so many bytes, or so many.
 cdef uint64_t BATCH = 1 << 20
 cdef Py_ssize_t MOST_TOGETHER = 4096
@@ -709,6 +713,133 @@ cdef class ShardStore:
             self.encoders.give(encoder)
         waiting.clear()
         return count
+
+    # Copies
+
+    def backup(self, dst, *, progress=None):
+        from smartpipe.shards.copying import back_up
+
+        cdef Shard shard
+        self.check()
+        with errors.storage_errors(self.path):
+            leases = None
+            try:
+                with self.table:
+                    self.catch_up()
+                    manifest = self.manifest
+                    ends = {shard.id: shard.layout.totals().end for shard in self.shards.values()}
+                    if self.leases is not None:
+                        # A lease of its own, as that of the store moves on.
+                        leases = open_reading(self.folder.file(LEASES))
+                        lock_range(leases, manifest.number, 1, False, True)
+                return back_up(self.folder, manifest, ends, dst, progress)
+            finally:
+                if leases is not None:
+                    leases.close()
+
+    def add_pipe(self, path):
+        from smartpipe.container.reader import Reader
+
+        self.check_writable()
+        with Reader(path, max_block_size=self.limit) as reader:
+            with errors.storage_errors(self.path):
+                refused = self._refuses(reader)
+                if reader.format == 2 and len(reader) > 0 and not refused and self._take_over(reader):
+                    return len(reader)
+            return self.put_many(reader.items())
+
+    def _take_over(self, Reader reader):
+        """Let the data of a pipe be a shard as it is; False where the store has it already, or deleted keys of it later
+        than the pipe has them."""
+        from smartpipe.shards.copying import as_shard
+
+        cdef Format2 layout = reader.opened()
+        cdef uint64_t id = layout.source.id
+        cdef Shard shard
+        manifests = self.folder.manifests
+        last = manifests.last()
+        if id in last.shards or id in last.retired:
+            return False
+        try:
+            listed, shard = as_shard(self.folder, layout.source.place, id, layout.codec)
+        except FileExistsError:
+            return False
+        with self.writing:
+            self.lock_keys(0, 0)
+            try:
+                try:
+                    refused = self._refuses(reader)
+                    if not refused:
+                        manifests.commit(manifests.last(),
+                                         lambda last: None if id in last.shards else last.with_shards(listed))
+                except BaseException:
+                    refused = True
+                    raise
+                finally:
+                    shard.output.release()
+                    if refused:
+                        remove([self.folder.file(listed.data), index_of(self.folder.file(listed.data))])
+                with self.table:
+                    self._tell()
+            finally:
+                self.unlock_keys(0, 0)
+        return not refused
+
+    def _refuses(self, Reader reader):
+        """Whether a block of a pipe would not count as a record of a shard; CollisionError where the store has another
+        content under its key."""
+        cdef Layout layout = reader.opened()
+        cdef uint32_t place = 0
+        cdef uint64_t number = 0, i, count = len(reader)
+        cdef sp_entry entry, other
+        cdef Layout found
+        cdef bytes key
+        for i in range(count):
+            key = layout.key(layout.entry(i, &entry), i, &entry)
+            with self.table:
+                if i == 0:
+                    self.catch_up()
+                if not self.find(key, &place, &number, &other):
+                    continue
+                found = (<Shard>self.places[place]).layout
+            if other.kind == SP_TOMBSTONE:
+                if other.stamp >= entry.stamp:
+                    return True
+            elif not same(found.fetch(number, key, None), list(layout.fetch(i, key, None))):
+                raise errors.CollisionError("the store has another content under this key; nothing of the pipe was "
+                                            "added", path=reader.data_path, block=key)
+        return False
+
+    # Making it smaller
+
+    def compact(self, *, dead=0.0, progress=None):
+        from smartpipe.shards.compaction import compact, wanted
+
+        if not 0 <= dead <= 1:
+            raise ValueError(f"dead is {dead!r:.40}, not the part of a shard from 0 to 1")
+        self.check_writable()
+        with errors.storage_errors(self.path):
+            with self.writing:
+                if self.own is not None and self.own in wanted(self, dead)[0]:
+                    self._finish_shard()
+            report = compact(self, dead, progress)
+            self._collect(GRACE)
+        return report
+
+    def gc(self, *, grace=GRACE):
+        self.check_writable()
+        with errors.storage_errors(self.path):
+            with self.table:
+                self._reload()
+            return self._collect(grace)
+
+    def _collect(self, grace):
+        from smartpipe.shards.collection import collect
+
+        report = collect(self.folder, self.leases, grace)
+        with self.table:
+            self._tell()
+        return report
 
     # Finishing
 
