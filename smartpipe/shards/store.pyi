@@ -7,6 +7,7 @@ from typing_extensions import Buffer, Self, disjoint_base
 
 from smartpipe.container.block import Block
 from smartpipe.container.durability import Grouped
+from smartpipe.container.reader import Entry
 from smartpipe.errors import SmartPipeError
 from smartpipe.shards.folder import Folder
 from smartpipe.shards.manifest import Manifest
@@ -76,6 +77,7 @@ class ShardStore:
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[bytes]: ...
     def keys(self, prefix: Buffer = b"") -> Iterator[bytes]: ...
+    def entries(self, prefix: Buffer = b"") -> Iterator[Entry]: ...
     def items(
         self,
         select: Iterable[Buffer] | None = None,
