@@ -27,6 +27,10 @@ from smartpipe.shards.shard import create_shard, index_of
 cdef uint64_t TOGETHER = 1 << 20
 
 
+class Stopped(Exception):
+    """Nobody waits for the compaction any more."""
+
+
 class _Overtaken(Exception):
     """A shard that is compacted is not of the store any more."""
 
