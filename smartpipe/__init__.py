@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from smartpipe.operations.search import grep
     from smartpipe.operations.summary import info
     from smartpipe.operations.train import train
+    from smartpipe.operations.tree import pack, unpack
     from smartpipe.shards.reports import BackupReport, CompactReport, GcReport
     from smartpipe.shards.store import ShardStore
 
@@ -71,9 +72,11 @@ _LATER = {
     "import_folder": "operations.folder",
     "info": "operations.summary",
     "map": "operations.map",
+    "pack": "operations.tree",
     "rebuild_index": "container.recovery.rebuild",
     "recover": "container.recovery.recover",
     "train": "operations.train",
+    "unpack": "operations.tree",
     "verify": "container.recovery.verify",
 }
 
@@ -126,9 +129,11 @@ __all__ = [
     "info",
     "map",
     "open",
+    "pack",
     "rebuild_index",
     "recover",
     "train",
+    "unpack",
     "verify",
 ]
 

@@ -22,7 +22,7 @@ from smartpipe._platform import disk, open_reading
 from smartpipe.container.durability import check_durability
 from smartpipe.container.opening import remove
 from smartpipe.container.paths import paths_of
-from smartpipe.container.reader import MAX_BLOCK_SIZE, READAHEAD, check_count, check_limit, handler_of, whole
+from smartpipe.container.reader import MAX_BLOCK_SIZE, READAHEAD, Entry, check_count, check_limit, handler_of, whole
 from smartpipe.container.writer import wanted_codec
 from smartpipe.shards.folder import COUNTERS, KEYS, LEASES, open_folder
 from smartpipe.shards.items import Items
@@ -358,6 +358,25 @@ cdef class ShardStore:
                 key = layout.key(layout.entry(number, &entry), number, &entry)
                 if key.startswith(prefix):
                     yield key
+
+    def entries(self, prefix=b""):
+        """Iterate over what the indexes know of the blocks whose key begins with `prefix`, without reading the data.
+
+        It is an `Entry` each, shard by shard; its `number` and `offset` are those in the shard.
+        """
+        wanted = as_bytes(prefix, "the prefix")
+        return self._iterate_entries(wanted)
+
+    def _iterate_entries(self, bytes prefix):
+        cdef Layout layout
+        cdef sp_entry entry
+        cdef bytes key
+        for layout, numbers in self._parts():
+            for number in numbers:
+                self.check()
+                key = layout.key(layout.entry(number, &entry), number, &entry)
+                if key.startswith(prefix):
+                    yield Entry(key, number, entry.offset, entry.size, entry.raw, entry.pairs, entry.stamp)
 
     def _parts(self):
         """Iterate over (layout, numbers of the blocks that count) of the shards that there are now."""
@@ -726,6 +745,12 @@ cdef class ShardStore:
     # Copies
 
     def backup(self, dst, *, progress=None):
+        """Copy the store as it is now to the folder `dst`, while everybody goes on; returns a `BackupReport`.
+
+        `dst` is new, empty, or an earlier backup of this store, of which only what came since is copied. The copy is a
+        store, and on the disk when this returns. `progress` is called with (bytes done, bytes in all). FormatError
+        where `dst` is something else, CorruptError where somebody wrote to the copy.
+        """
         from smartpipe.shards.copying import back_up
 
         cdef Shard shard
@@ -747,6 +772,11 @@ cdef class ShardStore:
                     leases.close()
 
     def add_pipe(self, path):
+        """Add all blocks of a pipe, which stays as it is; returns how many were not there yet.
+
+        The data of a pipe of format 2 becomes a shard as it is, where no key of it was deleted later than the pipe has
+        it; else its blocks are written one by one. CollisionError where the store has another content under a key.
+        """
         from smartpipe.container.reader import Reader
 
         self.check_writable()
@@ -822,6 +852,13 @@ cdef class ShardStore:
     # Making it smaller
 
     def compact(self, *, dead=0.0, progress=None):
+        """Write shards anew without what is dead in them, and join small ones; returns a `CompactReport`.
+
+        Taken are shards of which at least the part `dead` is dead, those with the most dead bytes first, but none that
+        another process writes to. Everybody goes on meanwhile; what was compacted is removed by `gc`, or by a later
+        `compact`, when no reader has it open. `progress` is called with the bytes that were read. CorruptError where a
+        block is damaged: its shard stays as it is.
+        """
         from smartpipe.shards.compaction import compact, wanted
 
         if not 0 <= dead <= 1:
@@ -863,6 +900,10 @@ cdef class ShardStore:
             raise Stopped
 
     def gc(self, *, grace=GRACE):
+        """Remove files that nobody needs: compacted shards, and what killed processes left; returns a `GcReport`.
+
+        What another process may still have open stays, and what is younger than `grace` seconds.
+        """
         self.check_writable()
         with errors.storage_errors(self.path):
             with self.table:
