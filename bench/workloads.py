@@ -151,7 +151,9 @@ KEPT = (
     ("LMDB", "lmdb.Single", "none", 6),
     ("LMDB, zlib-ng 6", "lmdb.Single", "deflate", 6),
 )
+# It takes a millisecond for each.
 LMDB_SYNCED = ("LMDB, each synced", "lmdb.Synced", "none", 6)
+FEW = 10
 SQLITE_SNAPSHOT = ("SQLite, in one transaction", "sqlite.Snapshot", "none", 6)
 IN_BULK = ("shards.", "disk_cache.", "sqlite.", "lmdb.")
 COMPACTING = ("shards.", "sqlite.", "lmdb.")
@@ -159,11 +161,14 @@ PROCESSES = (1, 4)
 
 
 def kept(
-    action: str, kept: tuple[tuple[str, str, str, int], ...], processes: tuple[int, ...] = PROCESSES
+    action: str,
+    kept: tuple[tuple[str, str, str, int], ...],
+    processes: tuple[int, ...] = PROCESSES,
+    count: int = 0,
 ) -> tuple[Entrant, ...]:
     """Whoever keeps artifacts, in one process and in several."""
     return tuple(
-        Entrant(f"{name}, {n} processes" if n > 1 else name, rival, action, codec, level, processes=n)
+        Entrant(f"{name}, {n} processes" if n > 1 else name, rival, action, codec, level, count=count, processes=n)
         for n in processes
         for name, rival, codec, level in kept
     )
@@ -176,7 +181,13 @@ def only(*files: str) -> tuple[tuple[str, str, str, int], ...]:
 def artifacts(goals: int) -> tuple[Workload, ...]:
     """Return what is measured of stores of artifacts, once more of so many with which the goals are about."""
     return (
-        Workload("artifacts-put", "Put artifacts one by one", "artifacts", "µs", kept("put", (*KEPT, LMDB_SYNCED))),
+        Workload(
+            "artifacts-put",
+            "Put artifacts one by one",
+            "artifacts",
+            "µs",
+            (*kept("put", KEPT), *kept("put", (LMDB_SYNCED,), count=goals // FEW)),
+        ),
         Workload("artifacts-put-many", "Put artifacts in bulk", "artifacts", "µs", kept("put_many", only(*IN_BULK))),
         Workload(
             "artifacts-get", "Get artifacts at random", "artifacts", "µs", kept("get_bytes", (*KEPT, SQLITE_SNAPSHOT))
@@ -196,11 +207,7 @@ def artifacts(goals: int) -> tuple[Workload, ...]:
                 f"{title} {goals:,} artifacts, one process",
                 "artifacts",
                 "µs",
-                tuple(
-                    Entrant(name, rival, action, codec, level, count=goals)
-                    for name, rival, codec, level in KEPT
-                    if name in names
-                ),
+                kept(action, tuple(entry for entry in KEPT if entry[0] in names), (1,), goals),
             )
             for name, title, action, names in (
                 ("put", "Put", "put", ("smartpipe", "a gzip file each", "SQLite")),
