@@ -48,13 +48,17 @@ if TYPE_CHECKING:
     from smartpipe.operations.summary import info
     from smartpipe.operations.train import train
     from smartpipe.operations.tree import pack, unpack
+    from smartpipe.shards.reports import BackupReport, CompactReport, GcReport
     from smartpipe.shards.store import ShardStore
 
 __version__ = "0.1.0"
 
 # What works on whole pipes is imported when it is first used, so that `import smartpipe` stays quick.
 _LATER = {
+    "BackupReport": "shards.reports",
+    "CompactReport": "shards.reports",
     "Damage": "container.recovery.damage",
+    "GcReport": "shards.reports",
     "RebuildReport": "container.recovery.rebuild",
     "RecoverReport": "container.recovery.recover",
     "ShardStore": "shards.store",
@@ -77,12 +81,14 @@ _LATER = {
 }
 
 __all__ = [
+    "BackupReport",
     "Block",
     "BlockNotFound",
     "BlockTooLargeError",
     "ClosedError",
     "CollisionError",
     "Columns",
+    "CompactReport",
     "CorruptError",
     "Damage",
     "DuplicateKeyError",
@@ -90,6 +96,7 @@ __all__ = [
     "Entry",
     "FormatError",
     "FunctionError",
+    "GcReport",
     "Grouped",
     "LockedError",
     "PairNotFound",

@@ -118,6 +118,7 @@ cdef class ShardStore:
         self.generation = generation()
         self.writing = threading.RLock()
         self.table = threading.RLock()
+        self.compacting = None
 
     def _open_shared(self):
         """The files over which the processes agree. For reading some may be missing, in a copy."""
@@ -161,7 +162,7 @@ cdef class ShardStore:
             shard = self.own
             self.own = None
             if shard is not None:
-                self._replace(shard, open_shard(self.path, self.manifest.shards[shard.id], self.limit))
+                self._replace(shard, self._open(self.manifest.shards[shard.id]))
             self._reload()
 
     cdef uint64_t hash(self, bytes key) noexcept:
@@ -189,8 +190,15 @@ cdef class ShardStore:
             self.catalog.enter(shard.place, shard.layout.whole)
             shard.layout.warn()
         else:
-            self._replace(shard, open_shard(self.path, self.manifest.shards[shard.id], self.limit))
+            self._replace(shard, self._open(self.manifest.shards[shard.id]))
         return 0
+
+    def _open(self, listed):
+        # In this order: what is written meanwhile is looked at again.
+        cdef uint64_t seen = 0 if self.counters is None else self.counters.get(listed.counter)
+        cdef Shard shard = open_shard(self.path, listed, self.limit)
+        shard.seen = seen
+        return shard
 
     def _replace(self, Shard old, Shard new):
         """Let a shard be the one that was just opened anew."""
@@ -198,8 +206,6 @@ cdef class ShardStore:
         self.forget(old)
 
     cdef int install(self, Shard shard) except -1:
-        if self.counters is not None and shard.counter > 0:
-            shard.seen = self.counters.get(shard.counter)
         shard.place = self.catalog.take(shard.layout.index, shard.layout.whole)
         if shard.place == len(self.places):
             self.places.append(None)
@@ -255,7 +261,7 @@ cdef class ShardStore:
         for listed in manifest.shards.values():
             shard = self.shards.get(listed.id)
             if shard is None or (shard.counter != <uint64_t>listed.counter and shard is not self.own):
-                opened.append(open_shard(self.path, listed, self.limit))
+                opened.append(self._open(listed))
         self.manifest = manifest
         gone = [shard for shard in self.shards.values() if shard.id not in manifest.shards]
         for shard in opened:
@@ -560,6 +566,7 @@ cdef class ShardStore:
                 shard.sync()  # who wrote it may not have promised that
             return False
         encoder.record.stamp = entry.stamp + 1
+        self.died += entry.size
         return True
 
     cdef int write(self, bytes key, Encoder2 encoder) except -1:
@@ -579,6 +586,8 @@ cdef class ShardStore:
         self.check_writable()
         if self.own is not None:
             self.own.output.check_usable()
+            if self.auto_compact is not None and self.died > self.shard_size // 16:
+                self._compact_aside()
             if self.own.output.size < self.shard_size:
                 return 0
             self._finish_shard()
@@ -863,6 +872,33 @@ cdef class ShardStore:
             self._collect(GRACE)
         return report
 
+    def _compact_aside(self):
+        """Compact in the background what is dead enough."""
+        from smartpipe.shards.compaction import wanted
+
+        self.died = 0
+        if (self.compacting is None or not self.compacting.is_alive()) and wanted(self, self.auto_compact)[0]:
+            self.compacting = threading.Thread(target=self._compact_now, name="smartpipe-compact", daemon=True)
+            self.compacting.start()
+
+    def _compact_now(self):
+        from smartpipe.shards.compaction import Stopped, compact
+
+        try:
+            with errors.storage_errors(self.path):
+                compact(self, self.auto_compact, self._stop_compacting)
+                self._collect(GRACE)
+        except Stopped:
+            pass
+        except (errors.SmartPipeError, RuntimeError) as error:
+            errors.warn(f"{self.path}: the store was not compacted: {error}")
+
+    def _stop_compacting(self, _):
+        from smartpipe.shards.compaction import Stopped
+
+        if self.stopping:
+            raise Stopped
+
     def gc(self, *, grace=GRACE):
         """Remove files that nobody needs: compacted shards, and what killed processes left; returns a `GcReport`.
 
@@ -947,7 +983,10 @@ cdef class ShardStore:
         if self.closed:
             return
         if self.generation != generation():
-            self.own = own = None
+            self.own = own = self.compacting = None
+        if self.compacting is not None:
+            self.stopping = True
+            self.compacting.join()
         with self.writing:
             self.closed = True
             self.own = None
