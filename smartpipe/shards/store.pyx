@@ -46,8 +46,8 @@ cdef class ShardStore:
     file. All further options are those of this process, and other processes may have others.
 
     A process writes to a shard of its own, a pair of files, and takes another when that has `shard_size` bytes.
-    `compress` (None and False for none, True or "zlib", "zstd", "lz4") and `level` (1 fastest to 9 smallest) are for
-    what it writes. `durability` is that of `smartpipe.open`: with "close", the default, what `put` returned from
+    `compress` (False for none, True or "zlib", "zstd", "lz4") and `level` (1 fastest to 9 smallest) are for what it
+    writes; None is as the store began, and for a new one none. `durability` is that of `smartpipe.open`: with "close", the default, what `put` returned from
     survives the end of the process, and `sync` and `close` bring it to the disk; with "block" it is on the disk when
     `put` returns; with `Grouped` some time later; with "none" only `sync` syncs. In each of them other processes see it
     when `put` returns. With `auto_compact` of 0.5 a thread compacts shards of which half the bytes are dead, while the
@@ -92,17 +92,21 @@ cdef class ShardStore:
         self.auto_compact = auto_compact
         self.durability = durability
         self.each = durability == "block"
-        self.codec = wanted_codec(paths_of("-"), compress) or 0
-        require(self.codec)
+        codec = wanted_codec(paths_of("-"), compress)
         self.path = os.path.abspath(os.fsdecode(path))
-        self.compressors = Compressors(self.codec, level)
-        self.encoders = Encoders(2, self.limit, self.codec)
         self.shards = {}
         self.growing = []
         self.places = [None]
         self._begin_process()
         with errors.storage_errors(self.path):
-            self.folder = open_folder(path, mode == "a")
+            if codec is not None:
+                require(codec)
+            self.folder = open_folder(path, mode == "a", codec or 0)
+            self.codec = self.folder.codec if codec is None else codec
+            if mode == "a":
+                require(self.codec, self.path)
+                self.compressors = Compressors(self.codec, level)
+                self.encoders = Encoders(2, self.limit, self.codec)
             memcpy(self.hash_key, <const uint8_t *>(<bytes>self.folder.hash_key), SP_HASH_KEY)
             self.catalog = Catalog(self.folder.hash_key)
             self._open_shared()
@@ -264,6 +268,7 @@ cdef class ShardStore:
                 opened.append(self._open(listed))
         self.manifest = manifest
         gone = [shard for shard in self.shards.values() if shard.id not in manifest.shards]
+        self.catalog.make_room(sum([shard.layout.whole for shard in opened]))
         for shard in opened:
             # First what is new: a record that lies in both is found at each moment.
             old = self.shards.get(shard.id)
