@@ -83,9 +83,9 @@ class _Collection:
         listed = self.listed()
         for name in sorted(os.listdir(self.folder.path)):
             path = self.folder.file(name)
-            if os.path.splitext(name)[1] in EXTENSIONS and name not in listed:
-                if not self.is_old(path) or not self.take(path):
-                    self.waiting += 1
+            shard = os.path.splitext(name)[1] in EXTENSIONS and name not in listed
+            if shard and not (self.is_old(path) and self.take(path)):
+                self.waiting += 1
             aside = name.startswith(f".{STORE}.") and self.is_old(path, ASIDE)
             alone = name.endswith(".idx") and not self.has_data(name) and self.is_old(path)
             if aside or alone:
