@@ -581,10 +581,14 @@ cdef class ShardStore:
                 encoder = self.encoders.take()
                 waiting.append((name, encoder, pairs))
                 names.add(name)
-                encoder.fill(pairs)
-                compressor = self.compressors.take()
-                encoder.encode(name, compressor)
-                self.compressors.give(compressor)
+                try:
+                    encoder.fill(pairs)
+                    compressor = self.compressors.take()
+                    encoder.encode(name, compressor)
+                    self.compressors.give(compressor)
+                except errors.SmartPipeError as error:
+                    error.path, error.block = self.path, name
+                    raise
                 size += encoder.out.size
                 if size >= BATCH or len(waiting) >= MOST_TOGETHER:
                     count += self._write_many(waiting, overwrite)
