@@ -779,9 +779,8 @@ def test_a_block_that_is_too_large_is_an_error_and_nothing_is_written(path: str)
         store.put_bytes(b"key", b"small")
     with ShardStore(path) as store:
         store.put_bytes(b"key", bytes(2000), overwrite=True)
-    with ShardStore(path, mode="r", max_block_size=1000) as store:
-        with pytest.raises(smartpipe.BlockTooLargeError):
-            store.get_bytes(b"key")
+    with ShardStore(path, mode="r", max_block_size=1000) as store, pytest.raises(smartpipe.BlockTooLargeError):
+        store.get_bytes(b"key")
 
 
 # Several stores, threads, forks
