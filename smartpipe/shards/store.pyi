@@ -9,6 +9,7 @@ from smartpipe.container.block import Block
 from smartpipe.container.durability import Grouped
 from smartpipe.shards.folder import Folder
 from smartpipe.shards.manifest import Manifest
+from smartpipe.shards.reports import BackupReport, CompactReport, GcReport
 from smartpipe.shards.shard import Shard
 
 _Default = TypeVar("_Default")
@@ -16,6 +17,7 @@ _Pairs = Mapping[Buffer, Buffer] | Iterable[tuple[Buffer, Buffer]]
 _OnError = Literal["raise", "skip"] | Callable[[Exception], object]
 
 COUNTERS: Final[str]
+GRACE: Final[float]
 KEYS: Final[str]
 LEASES: Final[str]
 MAX_BLOCK_SIZE: Final[int]
@@ -81,6 +83,12 @@ class ShardStore:
         threads: int = 1,
         readahead: int = ...,
     ) -> Iterator[tuple[bytes, Block]]: ...
+    def backup(
+        self, dst: str | os.PathLike[str], *, progress: Callable[[int, int], object] | None = None
+    ) -> BackupReport: ...
+    def add_pipe(self, path: str | os.PathLike[str]) -> int: ...
+    def compact(self, *, dead: float = 0.0, progress: Callable[[int], object] | None = None) -> CompactReport: ...
+    def gc(self, *, grace: float = 60.0) -> GcReport: ...
     def stats(self) -> dict[str, int]: ...
     def flush(self) -> None: ...
     def sync(self) -> None: ...
