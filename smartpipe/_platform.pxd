@@ -36,3 +36,4 @@ cdef class Counters:
     cdef readonly uint64_t count
     cdef uint64_t get(self, uint64_t number) noexcept
     cdef int set(self, uint64_t number, uint64_t value) noexcept
+    cdef int increase(self, uint64_t number) noexcept

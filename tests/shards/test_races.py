@@ -74,11 +74,12 @@ def test_no_new_shard_is_overlooked_whoever_tells_of_it_last(path: str, which: i
     """One process is stopped when it is about to tell the others of its shard, and they go on."""
     ShardStore(path).close()
     with ShardStore(path, mode="r") as reader, ShardStore(path) as stopped:
-        with ShardStore(path) as leaving:
-            leaving.put_bytes(b"left", b"0")
+        leaving = ShardStore(path)
+        leaving.put_bytes(b"left", b"0")
         others = [ShardStore(path), ShardStore(path)]
 
         def work() -> None:
+            leaving.close()
             others[0].put_bytes(b"adopter", b"1")
             assert reader.get_bytes(b"adopter") == b"1"
             others[1].put_bytes(b"later", b"2")
@@ -89,7 +90,7 @@ def test_no_new_shard_is_overlooked_whoever_tells_of_it_last(path: str, which: i
         for store in (reader, *others, stopped):
             for key in (b"left", b"stopped", *((b"adopter", b"later") if manifests.numbers.count > which else ())):
                 assert key in store, key
-        for store in others:
+        for store in (leaving, *others):
             store.close()
 
 
@@ -164,26 +165,42 @@ def test_what_a_killed_process_wrote_does_not_win_over_what_came_after(path: str
         store.put_bytes(b"first", b"1")
     (name,) = data_files(path)
     ahead(os.path.join(path, name))
+    look, written = os.pipe()
+    seen, go_on = os.pipe()
 
     def work(tell: Callable[[str], None]) -> None:
-        store = ShardStore(path, durability="block")
+        store = ShardStore(path)
         store.put_bytes(b"second", b"2")
-        kill = Kill(1)
-        kill.install()  # the sync behind the write
+        os.write(written, b"!")
+        os.read(seen, 1)
+        write = disk.write
+
+        def killed(*arguments: Any) -> None:
+            write(*arguments)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        disk.write = killed  # type: ignore[method-assign]
         store.put_bytes(b"key", b"of the killed one")
 
-    with ShardStore(path) as another:
-        with ShardStore(path) as holding:
-            child = Child(work)
-            assert child.end() == []
-            assert child.killed
-            try:
-                another.put_bytes(b"key", b"later")
-                expected = b"later"
-            except smartpipe.CollisionError:
-                expected = b"of the killed one"
-            assert another.get_bytes(b"key") == expected
-            assert holding.get_bytes(b"key") == expected
+    with warned(), ShardStore(path) as another, ShardStore(path, mode="r") as reader:
+        with ShardStore(path) as keeper:
+            keeper.put_bytes(b"kept", b"1")
+            another.put_bytes(b"own", b"1")  # and so the other shard is free for the child
+        child = Child(work)
+        os.read(look, 1)
+        assert b"second" in another
+        os.write(go_on, b"!")
+        assert child.end() == []
+        assert child.killed
+        for end in (look, written, seen, go_on):
+            os.close(end)
+        try:
+            another.put_bytes(b"key", b"later")
+            expected = b"later"
+        except smartpipe.CollisionError:
+            expected = b"of the killed one"
+        assert another.get_bytes(b"key") == expected
+        assert reader.get_bytes(b"key") == expected
         with ShardStore(path) as adopter:
             adopter.put_bytes(b"more", b"1")
             assert adopter.get_bytes(b"key") == expected
