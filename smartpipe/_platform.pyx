@@ -344,13 +344,24 @@ cdef class Counters:
     cdef uint64_t get(self, uint64_t number) noexcept:
         return sp_counter(<const uint64_t *>self.view.buf + number) if number < self.count else 0
 
+    # What a counter was it never is again. While its one writer is in the middle of something it is odd, and stays so
+    # when that is killed.
+
+    cdef int begin(self, uint64_t number) noexcept:
+        self.set(number, self.get(number) | 1)
+        return 0
+
+    cdef int end(self, uint64_t number) noexcept:
+        self.set(number, (self.get(number) | 1) + 1)
+        return 0
+
     cdef int set(self, uint64_t number, uint64_t value) noexcept:
         if number < self.count:
             sp_set_counter(<uint64_t *>self.view.buf + number, value)
         return 0
 
     cdef int increase(self, uint64_t number) noexcept:
-        """Let it be another number than it ever was, whoever does the same at this moment."""
+        """For a counter of many writers."""
         if number < self.count:
             sp_raise_counter(<uint64_t *>self.view.buf + number)
         return 0

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Mapping
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport UINT64_MAX
 from libc.string cimport memcpy
 
 from smartpipe._codec cimport SP_BLOCK, SP_HASH_KEY, SP_TOMBSTONE, siphash
@@ -23,7 +22,7 @@ from smartpipe._platform import disk, leave_to_parent, open_reading
 from smartpipe.container.durability import check_durability
 from smartpipe.container.opening import remove
 from smartpipe.container.paths import paths_of
-from smartpipe.container.reader import MAX_BLOCK_SIZE, READAHEAD, check_count, check_limit, handler_of, whole
+from smartpipe.container.reader import MAX_BLOCK_SIZE, READAHEAD, Entry, check_count, check_limit, handler_of, whole
 from smartpipe.container.writer import wanted_codec
 from smartpipe.shards.folder import COUNTERS, KEYS, LEASES, open_folder
 from smartpipe.shards.items import Items
@@ -36,9 +35,6 @@ GRACE = 60.0  # s that a file stays which nobody seems to need any more
 cdef uint64_t BATCH = 1 << 20
 cdef Py_ssize_t MOST_TOGETHER = 4096
 
-# Of a counter: its writer is about to write more, and may be killed before it tells how much.
-cdef uint64_t WRITING = <uint64_t>1 << 63
-cdef uint64_t NEVER = UINT64_MAX  # what no counter is
 
 _MISSING = object()
 
@@ -62,8 +58,8 @@ cdef class ShardStore:
     file. All further options are those of this process, and other processes may have others.
 
     A process writes to a shard of its own, a pair of files, and takes another when that has `shard_size` bytes.
-    `compress` (None and False for none, True or "zlib", "zstd", "lz4") and `level` (1 fastest to 9 smallest) are for
-    what it writes. `durability` is that of `smartpipe.open`: with "close", the default, what `put` returned from
+    `compress` (False for none, True or "zlib", "zstd", "lz4") and `level` (1 fastest to 9 smallest) are for what it
+    writes; None is as the store began, and for a new one none. `durability` is that of `smartpipe.open`: with "close", the default, what `put` returned from
     survives the end of the process, and `sync` and `close` bring it to the disk; with "block" it is on the disk when
     `put` returns; with `Grouped` some time later; with "none" only `sync` syncs. In each of them other processes see it
     when `put` returns. With `auto_compact` of 0.5 a thread compacts shards of which half the bytes are dead, while the
@@ -108,13 +104,17 @@ cdef class ShardStore:
         self.auto_compact = auto_compact
         self.durability = durability
         self.each = durability == "block"
-        self.codec = wanted_codec(paths_of("-"), compress) or 0
-        require(self.codec)
+        codec = wanted_codec(paths_of("-"), compress)
         self.path = os.path.abspath(os.fsdecode(path))
-        self.compressors = Compressors(self.codec, level)
-        self.encoders = Encoders(2, self.limit, self.codec)
         with errors.storage_errors(self.path):
-            self.folder = open_folder(path, mode == "a")
+            if codec is not None:
+                require(codec)
+            self.folder = open_folder(path, mode == "a", codec or 0)
+            self.codec = self.folder.codec if codec is None else codec
+            if mode == "a":
+                require(self.codec, self.path)
+                self.compressors = Compressors(self.codec, level)
+                self.encoders = Encoders(2, self.limit, self.codec)
             memcpy(self.hash_key, <const uint8_t *>(<bytes>self.folder.hash_key), SP_HASH_KEY)
             self._begin_process()
         self.generation = generation()
@@ -125,6 +125,7 @@ cdef class ShardStore:
         self.writing = threading.RLock()
         self.table = threading.RLock()
         self.own = None
+        self.compacting = None
         self.shards = {}
         self.growing = []
         self.places = [None]
@@ -188,7 +189,7 @@ cdef class ShardStore:
             self._reload()
         for shard in self.growing:
             counter = self.counters.get(shard.counter)
-            if counter != shard.seen or counter & WRITING:
+            if counter != shard.seen or counter & 1:
                 shard.seen = counter
                 self.look(shard)
         return 0
@@ -198,13 +199,19 @@ cdef class ShardStore:
             self.catalog.enter(shard.place, shard.layout.whole)
             shard.layout.warn()
         else:
-            self.install(open_shard(self.path, self.manifest.shards[shard.id], self.limit))
+            self.install(self._open(self.manifest.shards[shard.id]))
             self.forget(shard)
             self.catalog.rebuild(0)  # of keys of what was cut, a record with a lower stamp counts again
         return 0
 
+    def _open(self, listed):
+        # In this order: what is written meanwhile is looked at again.
+        cdef uint64_t seen = 0 if self.counters is None else self.counters.get(listed.counter)
+        cdef Shard shard = open_shard(self.path, listed, self.limit)
+        shard.seen = seen
+        return shard
+
     cdef int install(self, Shard shard) except -1:
-        shard.seen = NEVER  # it may have grown since it was opened
         shard.place = self.catalog.take(shard.layout.index, shard.layout.whole)
         if shard.place == len(self.places):
             self.places.append(None)
@@ -260,9 +267,10 @@ cdef class ShardStore:
         for listed in manifest.shards.values():
             shard = self.shards.get(listed.id)
             if shard is None or (shard.counter != <uint64_t>listed.counter and shard is not self.own):
-                opened.append(open_shard(self.path, listed, self.limit))
+                opened.append(self._open(listed))
         self.manifest = manifest
         gone = [shard for shard in self.shards.values() if shard.id not in manifest.shards]
+        self.catalog.make_room(sum([shard.layout.whole for shard in opened]))
         for shard in opened:
             # First what is new: a record that lies in both is found at each moment.
             old = self.shards.get(shard.id)
@@ -357,6 +365,25 @@ cdef class ShardStore:
                 key = layout.key(layout.entry(number, &entry), number, &entry)
                 if key.startswith(prefix):
                     yield key
+
+    def entries(self, prefix=b""):
+        """Iterate over what the indexes know of the blocks whose key begins with `prefix`, without reading the data.
+
+        It is an `Entry` each, shard by shard; its `number` and `offset` are those in the shard.
+        """
+        wanted = as_bytes(prefix, "the prefix")
+        return self._iterate_entries(wanted)
+
+    def _iterate_entries(self, bytes prefix):
+        cdef Layout layout
+        cdef sp_entry entry
+        cdef bytes key
+        for layout, numbers in self._parts():
+            for number in numbers:
+                self.check()
+                key = layout.key(layout.entry(number, &entry), number, &entry)
+                if key.startswith(prefix):
+                    yield Entry(key, number, entry.offset, entry.size, entry.raw, entry.pairs, entry.stamp)
 
     def _parts(self):
         """Iterate over (layout, numbers of the blocks that count) of the shards that there are now."""
@@ -546,13 +573,14 @@ cdef class ShardStore:
                 shard.sync()  # who wrote it may not have promised that
             return False
         encoder.record.stamp = entry.stamp + 1
+        self.died += entry.size
         return True
 
     cdef int write(self, bytes key, Encoder2 encoder) except -1:
         """Append a record to the shard of this process, and let the others know."""
         cdef Shard own = self.own
         with self.table:
-            self.counters.set(own.counter, own.output.size | WRITING)
+            self.counters.begin(own.counter)
             try:
                 own.output.put(key, encoder)
             finally:
@@ -568,13 +596,15 @@ cdef class ShardStore:
         own.layout.size = own.output.written
         own.layout.whole = own.layout.index.count
         self.catalog.enter(own.place, own.layout.whole)
-        self.counters.set(own.counter, own.output.written)
+        self.counters.end(own.counter)
 
     cdef int ready(self) except -1:
         """Have a shard to write to that has room."""
         self.check_writable()
         if self.own is not None:
             self.own.output.check_usable()
+            if self.auto_compact is not None and self.died > self.shard_size // 16:
+                self._compact_aside()
             if self.own.output.size < self.shard_size:
                 return 0
             self._finish_shard()
@@ -610,7 +640,7 @@ cdef class ShardStore:
             shard.counter = manifest.shards[shard.id].counter
         shard.output.keep(self.durability, False)
         shard.output.waits = False  # others have to see what was acknowledged
-        self.counters.set(shard.counter, shard.output.size)
+        self.counters.end(shard.counter)
         with self.table:
             old = self.shards.get(shard.id)
             self.install(shard)
@@ -718,7 +748,7 @@ cdef class ShardStore:
                 own.output.waits = True
                 try:
                     with self.table:
-                        self.counters.set(own.counter, own.output.size | WRITING)
+                        self.counters.begin(own.counter)
                         for key, encoder, pairs in waiting:
                             if self.settle(key, encoder, pairs, overwrite, False):
                                 own.output.put(key, encoder)
@@ -744,6 +774,12 @@ cdef class ShardStore:
     # Copies
 
     def backup(self, dst, *, progress=None):
+        """Copy the store as it is now to the folder `dst`, while everybody goes on; returns a `BackupReport`.
+
+        `dst` is new, empty, or an earlier backup of this store, of which only what came since is copied. The copy is a
+        store, and on the disk when this returns. `progress` is called with (bytes done, bytes in all). FormatError
+        where `dst` is something else, CorruptError where somebody wrote to the copy.
+        """
         from smartpipe.shards.copying import back_up
 
         cdef Shard shard
@@ -765,6 +801,11 @@ cdef class ShardStore:
                     leases.close()
 
     def add_pipe(self, path):
+        """Add all blocks of a pipe, which stays as it is; returns how many were not there yet.
+
+        The data of a pipe of format 2 becomes a shard as it is, where no key of it was deleted later than the pipe has
+        it; else its blocks are written one by one. CollisionError where the store has another content under a key.
+        """
         from smartpipe.container.reader import Reader
 
         self.check_writable()
@@ -840,6 +881,13 @@ cdef class ShardStore:
     # Making it smaller
 
     def compact(self, *, dead=0.0, progress=None):
+        """Write shards anew without what is dead in them, and join small ones; returns a `CompactReport`.
+
+        Taken are shards of which at least the part `dead` is dead, those with the most dead bytes first, but none that
+        another process writes to. Everybody goes on meanwhile; what was compacted is removed by `gc`, or by a later
+        `compact`, when no reader has it open. `progress` is called with the bytes that were read. CorruptError where a
+        block is damaged: its shard stays as it is.
+        """
         from smartpipe.shards.compaction import compact, wanted
 
         if not 0 <= dead <= 1:
@@ -853,7 +901,38 @@ cdef class ShardStore:
             self._collect(GRACE)
         return report
 
+    def _compact_aside(self):
+        """Compact in the background what is dead enough."""
+        from smartpipe.shards.compaction import wanted
+
+        self.died = 0
+        if (self.compacting is None or not self.compacting.is_alive()) and wanted(self, self.auto_compact)[0]:
+            self.compacting = threading.Thread(target=self._compact_now, name="smartpipe-compact", daemon=True)
+            self.compacting.start()
+
+    def _compact_now(self):
+        from smartpipe.shards.compaction import Stopped, compact
+
+        try:
+            with errors.storage_errors(self.path):
+                compact(self, self.auto_compact, self._stop_compacting)
+                self._collect(GRACE)
+        except Stopped:
+            pass
+        except (errors.SmartPipeError, RuntimeError) as error:
+            errors.warn(f"{self.path}: the store was not compacted: {error}")
+
+    def _stop_compacting(self, _):
+        from smartpipe.shards.compaction import Stopped
+
+        if self.stopping:
+            raise Stopped
+
     def gc(self, *, grace=GRACE):
+        """Remove files that nobody needs: compacted shards, and what killed processes left; returns a `GcReport`.
+
+        What another process may still have open stays, and what is younger than `grace` seconds.
+        """
         self.check_writable()
         with errors.storage_errors(self.path):
             with self.table:
@@ -934,9 +1013,12 @@ cdef class ShardStore:
             return
         if self.generation != generation():
             # What the parent has is the parent's, its locks too.
-            self.own = None
+            self.own = self.compacting = None
             self.closed = True
             return
+        if self.compacting is not None:
+            self.stopping = True
+            self.compacting.join()
         with self.writing:
             self.closed = True
             self.own = None
