@@ -82,8 +82,9 @@ def open_folder(path: str | os.PathLike[str], writes: bool, codec: int = 0) -> F
 
 
 def is_begun(place: str) -> bool:
-    """Whether nothing is in a folder but what `begin` was killed at."""
-    return all(name.startswith(f".{STORE}.") for name in os.listdir(place))
+    """Whether nothing is in a folder but what `begin` was killed at, or another process has just begun a store."""
+    names = os.listdir(place)
+    return STORE in names or all(name.startswith(f".{STORE}.") for name in names)
 
 
 def begin(place: str, codec: int) -> None:
@@ -102,11 +103,11 @@ def begin(place: str, codec: int) -> None:
     aside = os.path.join(place, f".{STORE}.{os.getpid()}.{os.urandom(6).hex()}")
     file = disk.open(aside, NEW)
     try:
-        disk.write(file, sealed(content))
-        disk.sync(file)
-    finally:
-        file.close()
-    try:
+        try:
+            disk.write(file, sealed(content))
+            disk.sync(file)
+        finally:
+            file.close()
         disk.link(aside, os.path.join(place, STORE))
     except FileExistsError:
         pass

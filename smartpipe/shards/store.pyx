@@ -18,7 +18,7 @@ from smartpipe.container.scattered cimport Scattered
 
 from smartpipe import errors
 from smartpipe._codec import require
-from smartpipe._platform import disk, open_reading
+from smartpipe._platform import disk, leave_to_parent, open_reading
 from smartpipe.container.durability import check_durability
 from smartpipe.container.opening import remove
 from smartpipe.container.paths import paths_of
@@ -35,7 +35,19 @@ GRACE = 60.0  # s that a file stays which nobody seems to need any more
 cdef uint64_t BATCH = 1 << 20
 cdef Py_ssize_t MOST_TOGETHER = 4096
 
+
 _MISSING = object()
+
+# Of a forked child: its threads may come to a store at the same time.
+_forked = threading.Lock()
+
+
+def _renew_lock():
+    global _forked
+    _forked = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 cdef class ShardStore:
@@ -94,10 +106,6 @@ cdef class ShardStore:
         self.each = durability == "block"
         codec = wanted_codec(paths_of("-"), compress)
         self.path = os.path.abspath(os.fsdecode(path))
-        self.shards = {}
-        self.growing = []
-        self.places = [None]
-        self._begin_process()
         with errors.storage_errors(self.path):
             if codec is not None:
                 require(codec)
@@ -108,21 +116,22 @@ cdef class ShardStore:
                 self.compressors = Compressors(self.codec, level)
                 self.encoders = Encoders(2, self.limit, self.codec)
             memcpy(self.hash_key, <const uint8_t *>(<bytes>self.folder.hash_key), SP_HASH_KEY)
-            self.catalog = Catalog(self.folder.hash_key)
-            self._open_shared()
-            self.closed = False
-            try:
-                self._reload()
-            except BaseException:
-                self.closed = True
-                raise
+            self._begin_process()
+        self.generation = generation()
+        self.closed = False
 
     def _begin_process(self):
-        """What belongs to this process alone."""
-        self.generation = generation()
+        """Open what belongs to this process alone, which is all but the folder."""
         self.writing = threading.RLock()
         self.table = threading.RLock()
+        self.own = None
         self.compacting = None
+        self.shards = {}
+        self.growing = []
+        self.places = [None]
+        self.catalog = Catalog(self.folder.hash_key)
+        self._open_shared()
+        self._reload()
 
     def _open_shared(self):
         """The files over which the processes agree. For reading some may be missing, in a copy."""
@@ -131,8 +140,8 @@ cdef class ShardStore:
         opened = []
         for name in (KEYS, LEASES, COUNTERS):
             try:
-                opened.append(disk.open(self.folder.file(name), flags) if writes
-                              else open_reading(self.folder.file(name)))
+                file = self.folder.file(name)
+                opened.append(leave_to_parent(disk.open(file, flags) if writes else open_reading(file)))
             except FileNotFoundError:
                 opened.append(None)
         self.key_locks, self.leases, counters = opened
@@ -158,16 +167,12 @@ cdef class ShardStore:
         return 0
 
     def _after_fork(self):
-        """In a forked child: have locks of its own, and leave the shard that the parent writes to it."""
-        cdef Shard shard
-        self._begin_process()
-        with errors.storage_errors(self.path):
-            self._open_shared()
-            shard = self.own
-            self.own = None
-            if shard is not None:
-                self._replace(shard, self._open(self.manifest.shards[shard.id]))
-            self._reload()
+        """In a forked child: begin anew, as threads of the parent may have been in the middle of anything."""
+        with _forked:
+            if self.generation != generation():
+                with errors.storage_errors(self.path):
+                    self._begin_process()
+                self.generation = generation()
 
     cdef uint64_t hash(self, bytes key) noexcept:
         return siphash(self.hash_key, <const uint8_t *>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
@@ -184,17 +189,19 @@ cdef class ShardStore:
             self._reload()
         for shard in self.growing:
             counter = self.counters.get(shard.counter)
-            if counter != shard.seen:
+            if counter != shard.seen or counter & 1:
                 shard.seen = counter
                 self.look(shard)
         return 0
 
     cdef int look(self, Shard shard) except -1:
-        if shard.look():
+        if shard.look() and shard.layout.index is self.catalog.indexes[shard.place]:
             self.catalog.enter(shard.place, shard.layout.whole)
             shard.layout.warn()
         else:
-            self._replace(shard, self._open(self.manifest.shards[shard.id]))
+            self.install(self._open(self.manifest.shards[shard.id]))
+            self.forget(shard)
+            self.catalog.rebuild(0)  # of keys of what was cut, a record with a lower stamp counts again
         return 0
 
     def _open(self, listed):
@@ -203,11 +210,6 @@ cdef class ShardStore:
         cdef Shard shard = open_shard(self.path, listed, self.limit)
         shard.seen = seen
         return shard
-
-    def _replace(self, Shard old, Shard new):
-        """Let a shard be the one that was just opened anew."""
-        self.install(new)
-        self.forget(old)
 
     cdef int install(self, Shard shard) except -1:
         shard.place = self.catalog.take(shard.layout.index, shard.layout.whole)
@@ -578,13 +580,23 @@ cdef class ShardStore:
         """Append a record to the shard of this process, and let the others know."""
         cdef Shard own = self.own
         with self.table:
-            own.output.put(key, encoder)
-            own.layout.size = own.output.size
-            own.layout.whole = own.layout.index.count
-            self.catalog.enter(own.place, own.layout.whole)
+            self.counters.begin(own.counter)
+            try:
+                own.output.put(key, encoder)
+            finally:
+                self._show_own()
         own.output.acknowledge()
-        self.counters.set(own.counter, own.output.size)
         return 0
+
+    def _show_own(self):
+        """Let everybody see what this process has written, unless an interrupt has left some of it waiting."""
+        cdef Shard own = self.own
+        if own.output.waiting.size > 0:
+            return
+        own.layout.size = own.output.written
+        own.layout.whole = own.layout.index.count
+        self.catalog.enter(own.place, own.layout.whole)
+        self.counters.end(own.counter)
 
     cdef int ready(self) except -1:
         """Have a shard to write to that has room."""
@@ -605,7 +617,7 @@ cdef class ShardStore:
         cdef Shard shard = None
         manifests = self.folder.manifests
         with self.table:
-            self.catch_up()
+            self._reload()  # also what nobody told of, who was killed before
         for listed in self.manifest.shards.values():
             if listed.counter > 0 and listed.codec == self.codec:
                 shard = adopt_shard(self.path, listed, self.limit, self._is_open)
@@ -615,15 +627,20 @@ cdef class ShardStore:
         if shard is None:
             shard = create_shard(self.path, self.codec, self.limit, self.durability != "none")
             data = os.path.basename(shard.data)
-            manifest = manifests.commit(
-                self.manifest,
-                lambda last: None if shard.id in last.shards else last.with_shards(
-                    Listed(shard.id, data, self.codec, last.free_counter())))
+            try:
+                manifest = manifests.commit(
+                    self.manifest,
+                    lambda last: None if shard.id in last.shards else last.with_shards(
+                        Listed(shard.id, data, self.codec, last.free_counter())))
+            except BaseException:
+                if shard.id not in manifests.last().shards:
+                    remove([index_of(shard.data), shard.data])
+                raise
             self._check_counter(manifest.shards[shard.id].counter)
             shard.counter = manifest.shards[shard.id].counter
         shard.output.keep(self.durability, False)
         shard.output.waits = False  # others have to see what was acknowledged
-        self.counters.set(shard.counter, shard.output.size)
+        self.counters.end(shard.counter)
         with self.table:
             old = self.shards.get(shard.id)
             self.install(shard)
@@ -643,7 +660,7 @@ cdef class ShardStore:
 
     def _tell(self):
         """Let other processes know that there is a new manifest, and take it in."""
-        self.counters.set(0, self.folder.manifests.numbers()[-1])
+        self.counters.increase(0)
         self._reload()
 
     def _finish_shard(self):
@@ -696,10 +713,14 @@ cdef class ShardStore:
                 encoder = self.encoders.take()
                 waiting.append((name, encoder, pairs))
                 names.add(name)
-                encoder.fill(pairs)
-                compressor = self.compressors.take()
-                encoder.encode(name, compressor)
-                self.compressors.give(compressor)
+                try:
+                    encoder.fill(pairs)
+                    compressor = self.compressors.take()
+                    encoder.encode(name, compressor)
+                    self.compressors.give(compressor)
+                except errors.SmartPipeError as error:
+                    error.path, error.block = self.path, name
+                    raise
                 size += encoder.out.size
                 if size >= BATCH or len(waiting) >= MOST_TOGETHER:
                     count += self._write_many(waiting, overwrite)
@@ -727,6 +748,7 @@ cdef class ShardStore:
                 own.output.waits = True
                 try:
                     with self.table:
+                        self.counters.begin(own.counter)
                         for key, encoder, pairs in waiting:
                             if self.settle(key, encoder, pairs, overwrite, False):
                                 own.output.put(key, encoder)
@@ -734,12 +756,14 @@ cdef class ShardStore:
                 finally:
                     own.output.waits = False
                     with self.table:
-                        own.output.hand_over()
-                        own.layout.size = own.output.size
-                        own.layout.whole = own.layout.index.count
-                        self.catalog.enter(own.place, own.layout.whole)
+                        try:
+                            own.output.hand_over()
+                        except KeyboardInterrupt:
+                            own.output.hand_over()
+                            raise
+                        finally:
+                            self._show_own()
                     own.output.acknowledge()
-                    self.counters.set(own.counter, own.output.size)
             finally:
                 self.unlock_keys(0, 0)
         for _, encoder, _ in waiting:
@@ -988,7 +1012,10 @@ cdef class ShardStore:
         if self.closed:
             return
         if self.generation != generation():
-            self.own = own = self.compacting = None
+            # What the parent has is the parent's, its locks too.
+            self.own = self.compacting = None
+            self.closed = True
+            return
         if self.compacting is not None:
             self.stopping = True
             self.compacting.join()
