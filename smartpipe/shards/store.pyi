@@ -15,7 +15,7 @@ from smartpipe.shards.reports import BackupReport, CompactReport, GcReport
 from smartpipe.shards.shard import Shard
 
 _Default = TypeVar("_Default")
-_Pairs = Mapping[Buffer, Buffer] | Iterable[tuple[Buffer, Buffer]]
+_Pairs = Mapping[Any, Buffer] | Iterable[tuple[Buffer, Buffer]]
 _OnError = Literal["raise", "skip"] | Callable[[SmartPipeError], object]
 
 COUNTERS: Final[str]
@@ -56,7 +56,7 @@ class ShardStore:
     def put_bytes(self, key: Buffer, data: Buffer, *, overwrite: bool = False) -> None: ...
     def put_many(
         self,
-        blocks: Mapping[Buffer, Buffer | _Pairs] | Iterable[tuple[Buffer, Buffer | _Pairs]],
+        blocks: Mapping[Any, Buffer | _Pairs] | Iterable[tuple[Buffer, Buffer | _Pairs]],
         *,
         overwrite: bool = False,
     ) -> int: ...
