@@ -6,20 +6,20 @@ import os
 import sys
 from pathlib import Path
 
-from bench.corpus import DEBIAN, FOLDERS, RESULTS, page_blocks, pages_folder, save, small_blocks
+from bench.corpus import DEBIAN, FOLDERS, RESULTS, artifact_blocks, page_blocks, pages_folder, save, small_blocks
 from bench.goals import goals
 from bench.machine import describe
 from bench.plots import draw
 from bench.report import markdown, publish
 from bench.results import Results
 from bench.run import Figures, Runner
-from bench.workloads import workloads
+from bench.workloads import ARTIFACTS, QUICK_ARTIFACTS, workloads
 
 DOCS = Path(__file__).parents[1] / "docs" / "benchmarks"
 
-# Rounds, pages at most, and small pairs of a full run and of a quick one.
-FULL = 5, 2000, 1_000_000
-QUICK = 1, 200, 100_000
+# Rounds, pages at most, small pairs and artifacts of a full run and of a quick one.
+FULL = 5, 2000, 1_000_000, ARTIFACTS
+QUICK = 1, 200, 100_000, QUICK_ARTIFACTS
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def main() -> None:
 
 def measure(options: argparse.Namespace) -> dict[str, object]:
     """Measure what was asked for; return what is kept of it."""
-    rounds, most, pairs = QUICK if options.quick else FULL
+    rounds, most, pairs, artifacts = QUICK if options.quick else FULL
     rounds = options.rounds or rounds
     folder = (options.corpus or pages_folder()).resolve()
     pages, small = page_blocks(folder, most), small_blocks(pairs)
@@ -65,6 +65,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     corpora = {
         "pages": save(pages, RESULTS / "corpora" / "pages"),
         "small": save(small, RESULTS / "corpora" / "small"),
+        "artifacts": save(artifact_blocks(pages, artifacts), RESULTS / "corpora" / "artifacts"),
     }
     machine = describe(options.stores if options.stores.exists() else RESULTS)
     cores = os.cpu_count() or 1
@@ -72,7 +73,10 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         print(f"Load {machine['load']}, {cores} cores: the machine has other work, figures mean little.", flush=True)
     machine["command"] = "python -m bench" + "".join(f" {argument}" for argument in sys.argv[1:])
     source = " and ".join(DEBIAN) if all((folder / part).is_dir() for part in FOLDERS) else folder.name
-    machine["corpus"] = f"Pages: {len(pages):,} from {source}, {raw / 1e6:.1f} MB of pairs. Small pairs: {pairs:,}"
+    machine["corpus"] = (
+        f"Pages: {len(pages):,} from {source}, {raw / 1e6:.1f} MB of pairs. Small pairs: {pairs:,}. "
+        f"Artifacts: {artifacts:,}"
+    )
     # What the system still has to write goes to the disk first.
     os.sync()
     runner = Runner(corpora, options.stores, lambda line: print(line, flush=True))

@@ -26,7 +26,10 @@ from statistics import median
 from typing import Any
 
 from bench.corpus import SEED, Block, Keys, key, load
+from bench.keeping import keep, looking_up
 from bench.rivals.rival import Form, Rival, Store, rival
+from bench.rivals.store import Keeper
+from bench.workloads import is_own
 
 Answer = dict[str, float | int | str]
 
@@ -41,29 +44,28 @@ def main() -> None:
     try:
         answer = answer_to(job)
     except ImportError as error:
-        if own(job["rival"]):
+        if is_own(job["rival"]):
             raise
         answer = {"absent": f"not to be had here ({error})"}
     print(json.dumps(answer))
-
-
-def own(name: str) -> bool:
-    """Whether a contender is smartpipe itself."""
-    return name.startswith("pipe.")
 
 
 def answer_to(job: dict[str, str | int]) -> Answer:
     contender = rival(str(job["rival"]), Form(str(job["codec"]), int(job["level"]), int(job["threads"])))
     folder = Path(str(job["folder"]))
     count = int(job["count"])
-    blocks: list[Block] | Keys = Keys(count) if count else load(Path(str(job["corpus"])))
+    blocks: list[Block] | Keys = load(Path(str(job["corpus"])))[: count or None] if job["corpus"] else Keys(count)
+    action = str(job["action"])
+    watch = Watch(int(job["runs"]), float(job["enough"]))
+    if isinstance(contender, Keeper):
+        return keep(contender, action, folder, blocks, int(job["processes"]), watch)
     if isinstance(blocks, list):
         contender.prepare(blocks)
-    action = str(job["action"])
     if action == "make":
         contender.write(folder, blocks)
         return {}
-    watch = Watch(int(job["runs"]), float(job["enough"]))
+    if action in ("keys", "keys_written"):
+        return looking_up(contender, folder, count, action == "keys_written")
     if action.startswith("write"):
         return writing(contender, action, folder, blocks, watch)
     if action == "open":
@@ -94,7 +96,7 @@ def reading(contender: Rival, action: str, folder: Path, blocks: list[Block], wa
     amount = amounts(contender, blocks) | {"stored": stored_size(folder)}
     store = contender.open(folder)
     if action in ("get", "pair"):
-        answer = looking_up(store, action, blocks)
+        answer = one_by_one(store, action, blocks)
     else:
         run, expected = RUN[action](store), EXPECTED[action](contender, blocks)
         while watch.again():
@@ -128,7 +130,7 @@ EXPECTED: dict[str, Callable[[Rival, list[Block]], int]] = {
 }
 
 
-def looking_up(store: Store, action: str, blocks: list[Block]) -> Answer:
+def one_by_one(store: Store, action: str, blocks: list[Block]) -> Answer:
     """The median time of one block by key: all its pairs, or one small one."""
     wanted = random.Random(SEED).choices(blocks, k=LOOKUPS)
     for block, pairs in wanted[:10]:
@@ -216,6 +218,7 @@ class Watch:
         self.most, self.enough = most, enough
         self.runs: list[tuple[float, float]] = []
         self.memory = self.anonymous = 0
+        self.before: tuple[int, int] | None = None
 
     def again(self) -> bool:
         """Whether to run once more."""
@@ -231,11 +234,15 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         end = time.perf_counter(), time.process_time()
-        if not self.runs:
+        if not self.runs and self.before is not None:
             # The kernel counts in steps: what needs nothing may seem to need less.
             self.memory = max(field("VmHWM") - self.before[0], 0)
             self.anonymous = max(anonymous() - self.before[1], 0)
         self.runs.append((end[0] - self.begin[0], end[1] - self.begin[1]))
+
+    def add(self, seconds: float, processor: float) -> None:
+        """Count a run of other processes, whose memory is not looked at."""
+        self.runs.append((seconds, processor))
 
     def leave_out(self, blocks: Keys) -> None:
         """Take away from the last run the time in which the blocks were made."""
@@ -245,12 +252,10 @@ class Watch:
 
     def answer(self) -> Answer:
         seconds, processor = min(self.runs)
-        return {
-            "seconds": seconds,
-            "cores": processor / seconds,
-            "memory": self.memory,
-            "anonymous": self.anonymous,
-        }
+        answer: Answer = {"seconds": seconds, "cores": processor / seconds}
+        if self.before is not None:
+            answer |= {"memory": self.memory, "anonymous": self.anonymous}
+        return answer
 
 
 def field(name: str, account: Path = STATUS) -> int:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.corpus import Block, page_block, small_blocks
+from bench.corpus import Block, artifact_blocks, page_block, small_blocks
 
 # Other people's files.
 collect_ignore = ["results"]
@@ -16,4 +16,4 @@ PAGES = Path(__file__).parents[1] / "docs"
 def corpora() -> dict[str, list[Block]]:
     """A few blocks of each kind. Here the pages are this project's own documentation: no network is needed for it."""
     pages = [page_block(PAGES, path) for path in sorted(PAGES.glob("*.md"))]
-    return {"pages": pages, "small": small_blocks(2000)}
+    return {"pages": pages, "small": small_blocks(2000), "artifacts": artifact_blocks(pages, 300)}

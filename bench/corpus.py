@@ -1,8 +1,8 @@
 """The data that everybody writes and reads: blocks of (key, pairs), the same in every run and process.
 
-Three kinds. *pages*: a block per html page of a folder, of 41 KB on average, with the pairs raw, response, result and
+Four kinds. *pages*: a block per html page of a folder, of 41 KB on average, with the pairs raw, response, result and
 log. *small*: 100 pairs a block, of 9 and 24 bytes. *keys*: blocks of one pair of 8 bytes, as many as wanted, in no
-order.
+order. *artifacts*: one pair of 200 B to 4 KB with an empty key, under its SHA-256: pieces of pages.
 """
 
 import json
@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
@@ -33,6 +34,7 @@ INSTALLED = Path("/usr/share/doc")
 UNPACKED = RESULTS / "debian"
 
 SMALL_PAIRS = 100
+SMALLEST, LARGEST = 200, 4096  # bytes of an artifact
 # What a key is made with: an odd number, so that every key is another one.
 SPREAD = 0x9E3779B97F4A7C15
 AT_ONCE = 100_000
@@ -126,6 +128,22 @@ def small_blocks(pairs: int) -> list[Block]:
         )
         for block in range(pairs // SMALL_PAIRS)
     ]
+
+
+def artifact_blocks(pages: list[Block], count: int) -> list[Block]:
+    """Return so many artifacts, all different: a line of JSON about a page, and a piece of it."""
+    numbers = random.Random(SEED)
+    found: dict[bytes, bytes] = {}
+    while len(found) < count:
+        url, pairs = numbers.choice(pages)
+        raw, result = pairs[b"raw"], json.loads(pairs[b"result"])
+        place = numbers.randrange(len(raw))
+        about = {"url": url.decode(), "title": result["title"], "place": place, "bytes": len(raw), "run": len(found)}
+        size = numbers.randint(SMALLEST, LARGEST)
+        # A piece goes on at the beginning of the page where it comes to the end.
+        value = (json.dumps(about).encode() + b"\n" + raw[place:] + raw * (1 + size // len(raw)))[:size]
+        found[sha256(value).hexdigest().encode()] = value
+    return [(digest, {b"": value}) for digest, value in found.items()]
 
 
 def key(number: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What issue 4 wants to be reached, and what came out. A goal that is not reached is said, and fails nothing."""
+"""What issues 4 and 5 want to be reached, and what came out. A goal that is not reached is said, and fails nothing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,8 +48,8 @@ class Goal:
 
 
 def goals(results: Results) -> list[Goal]:
-    """Return every line of the issue, in its order, but those of workloads that were left out."""
-    groups = (writing, reading, parts, lookups, small_pairs, growth)
+    """Return every line of the issues, in their order, but those of workloads that were left out."""
+    groups = (writing, reading, parts, lookups, small_pairs, growth, artifacts, shards)
     return [goal for group in groups for goal in group(results) if not goal.missing.endswith(LEFT_OUT)]
 
 
@@ -161,3 +161,36 @@ def growth(results: Results) -> Iterator[Goal]:
             kept = [results.median(workload.name, entrant.name, "anonymous") for entrant in own]
             promise = f"a reader's anonymous memory, growth {span}"
             yield Goal(promise, max(kept[-1] - kept[0], 0) / 1e6, 1, "MB", most=True)
+
+
+def artifacts(results: Results) -> Iterator[Goal]:
+    """Small artifacts in one process, without compression."""
+    put, many, got = (f"artifacts-goal-{name}" for name in ("put", "put-many", "get"))
+    count = f"{results.workloads[put].entrants[0].count:,}"
+    sqlite, own = ("SQLite",), "smartpipe"
+    yield faster(results, f"{count} artifacts put, of SQLite's speed, a transaction each", put, own, sqlite, 2)
+    yield faster(results, "… of a gzip file each", put, own, ("a gzip file each",), 5)
+    yield faster(results, "… in bulk, of SQLite's speed, one transaction", many, own, sqlite, 1)
+    yield faster(results, "… got at random, of SQLite's speed", got, own, sqlite, 1.2)
+    promise = f"files and folders of {count} artifacts"
+    if results.measured(put, own):
+        yield Goal(promise, results.amount(put, own, "files"), 19, "files", most=True)
+    else:
+        yield Goal(promise, None, 19, "files", most=True, missing=reason(results, put, [own]))
+
+
+def shards(results: Results) -> Iterator[Goal]:
+    """Many keys in 30 shards, beside one pipe."""
+    pipe, *others = (entrant.name for entrant in results.workloads["shards"].entrants)
+    for name in others:
+        for call, field in (("len", "length"), ("in", "lookup"), ("get", "get")):
+            promise = f"`{call}` in {name}, of the time of one pipe"
+            if results.measured("shards", name) and results.measured("shards", pipe):
+                yield Goal(promise, 1 / results.ratio("shards", name, pipe, field), 2, most=True)
+            else:
+                yield Goal(promise, None, 2, most=True, missing=reason(results, "shards", [name, pipe]))
+        promise = f"open {name}, and find one"
+        if results.measured("shards", name):
+            yield Goal(promise, results.median("shards", name), 0.2, "s", most=True)
+        else:
+            yield Goal(promise, None, 0.2, "s", most=True, missing=reason(results, "shards", [name]))

@@ -26,6 +26,7 @@ PACKAGES = (
     "webdataset",
     "msgpack",
     "lmdb",
+    "diskcache",
     "rocksdict",
     "pyarrow",
 )

@@ -20,6 +20,9 @@ CHARTS = {
     "parts": ("select-plain", "select-compressed"),
     "by-key": ("key-plain", "key-compressed"),
     "small-pairs": ("write-small", "read-small"),
+    "artifacts-write": ("artifacts-put", "artifacts-put-many"),
+    "artifacts-read": ("artifacts-get", "artifacts-items"),
+    "artifacts-delete": ("artifacts-delete", "artifacts-compact"),
 }
 ROW = 0.22  # inches of a bar
 
@@ -61,7 +64,7 @@ def panel(axes: Axes, results: Results, workload: Workload) -> None:
     rows.sort(key=lambda row: row[1][len(row[1]) // 2], reverse=less_is_better)
     for place, (entrant, values) in enumerate(rows):
         middle = values[len(values) // 2]
-        colour = OWN if entrant.rival.startswith("pipe.") else BENEATH if entrant.limit else OTHER
+        colour = OWN if entrant.own else BENEATH if entrant.limit else OTHER
         axes.barh(place, middle, color=colour)
         axes.plot([values[0], values[-1]], [place, place], color="black", linewidth=1)
         label = f"{middle:,.0f}" if middle >= 10 else f"{middle:.2f}"

@@ -27,8 +27,9 @@ def markdown(results: Results) -> str:
 HOW = """\
 Medians of the rounds, and in brackets the lowest and the highest. *Of smartpipe* is how many times as fast a row is
 as smartpipe's first row, or its row for the same: the median of the ratios of the rounds, and above 1 it is faster
-than smartpipe. *On disk* are all files, *memory* is the growth at its peak, mapped files included, *cores* the
-processor time by the time. Rows in italics are no contenders, but what lies beneath."""
+than smartpipe. *On disk* are all files, of artifacts what they and their folders take of it; *files* counts both;
+*memory* is the growth at its peak, mapped files included, *cores* the processor time by the time. Rows in italics are
+no contenders, but what lies beneath."""
 
 
 def header(results: Results) -> str:
@@ -71,9 +72,12 @@ def table(results: Results, workload: Workload) -> str:
 
 COLUMNS = {
     "stored": "on disk",
+    "files": "files",
     "memory": "memory",
     "anonymous": "anonymous memory",
+    "length": "len",
     "lookup": "lookup",
+    "get": "get",
     "cores": "cores",
 }
 
@@ -81,7 +85,7 @@ COLUMNS = {
 def shown(results: Results, workload: Workload, entrant: Entrant, column: str) -> bool:
     if column == "anonymous" and workload.data != "keys":
         return False
-    if column == "stored" and not any(entrant.action.startswith("write") for entrant in workload.entrants):
+    if column == "stored" and workload.data != "artifacts" and not any(each.fills for each in workload.entrants):
         return False
     return results.has(workload.name, entrant.name, column)
 
@@ -92,8 +96,10 @@ def cell(results: Results, workload: Workload, entrant: Entrant, column: str) ->
     value = results.median(workload.name, entrant.name, column)
     if column == "cores":
         return f"{value:.2f}"
-    if column == "lookup":
+    if column in ("length", "lookup", "get"):
         return f"{number(value * 1e6)} µs"
+    if column == "files":
+        return f"{value:,.0f}"
     return f"{value / 1e6:,.1f} MB"
 
 
@@ -103,14 +109,15 @@ def base(workload: Workload) -> Entrant:
 
 
 def opponent(workload: Workload, entrant: Entrant) -> Entrant:
-    """What one entrant is compared with: smartpipe, doing the same on as many blocks."""
-    own = [other for other in workload.entrants if other.rival.startswith("pipe.")]
-    same = [other for other in own if (other.action, other.count) == (entrant.action, entrant.count)]
-    return next(iter(same), own[0])
+    """What one entrant is compared with: smartpipe, doing the same on as many blocks, compressed where that is."""
+    own = [other for other in workload.entrants if other.own]
+    same = [other for other in own if comparable(entrant, other)]
+    packed = [other for other in same if (other.codec == "none") == (entrant.codec == "none")]
+    return next(iter((*packed, *same)), own[0])
 
 
 def relative(results: Results, workload: Workload, entrant: Entrant) -> str:
-    other = base(workload) if workload.data != "keys" else opponent(workload, entrant)
+    other = base(workload) if workload.data not in ("keys", "artifacts") else opponent(workload, entrant)
     if entrant.action in ("get", "pair"):
         other = opponent(workload, entrant)
     if entrant == other or not results.measured(workload.name, other.name):
@@ -142,12 +149,12 @@ def losses(results: Results) -> str:
     for workload in results.workloads.values():
         found: dict[str, float] = {}
         for entrant in workload.entrants:
-            if entrant.limit or entrant.rival.startswith("pipe.") or not results.measured(workload.name, entrant.name):
+            if entrant.limit or entrant.own or not results.measured(workload.name, entrant.name):
                 continue
             own = [
                 other
                 for other in workload.entrants
-                if other.rival.startswith("pipe.")
+                if other.own
                 and results.measured(workload.name, other.name)
                 and other.threads <= entrant.threads
                 and comparable(entrant, other)
@@ -166,9 +173,9 @@ def losses(results: Results) -> str:
 
 def comparable(entrant: Entrant, other: Entrant) -> bool:
     """Whether a contender and smartpipe did the same: by key and by columns that is another action."""
-    if entrant.action in ("get", "pair", "columns", "read", "select"):
-        return entrant.action == other.action and entrant.count == other.count
-    return entrant.count == other.count
+    if entrant.action in ("get", "pair", "columns", "read", "select") and entrant.action != other.action:
+        return False
+    return (entrant.count, entrant.processes) == (other.count, other.processes)
 
 
 def smaller(results: Results, name: str) -> str:
@@ -179,7 +186,7 @@ def smaller(results: Results, name: str) -> str:
         for entrant in workload.entrants
         if not entrant.limit and results.measured(name, entrant.name)
     }
-    own = min((size for entrant, size in sizes.items() if entrant.rival.startswith("pipe.")), default=0)
+    own = min((size for entrant, size in sizes.items() if entrant.own), default=0)
     found = {entrant.name: size / own for entrant, size in sizes.items() if own and size * SIZE_EQUAL < own}
     who = ", ".join(f"{entrant} {part:.2f} ×" for entrant, part in sorted(found.items(), key=lambda item: item[1]))
     return f"- On disk, {workload.title.lower()}: {who} the size" if who else ""

@@ -49,9 +49,15 @@ class Results:
         return median(self.ratios(workload, entrant, other, field))
 
     def ratios(self, workload: str, entrant: str, other: str, field: str = "seconds") -> list[float]:
-        """The same of each round."""
-        ours = {figure["round"]: float(figure[field]) for figure in self.figures[workload, entrant]}
-        theirs = {figure["round"]: float(figure[field]) for figure in self.figures[workload, other]}
+        """The same of each round; where not all do as many blocks, of a block each."""
+
+        def values(name: str) -> dict[int, float]:
+            found = self.figures[workload, name]
+            if field == "seconds":
+                return {int(each["round"]): float(each[field]) / int(each.get("blocks", 1)) for each in found}
+            return {int(each["round"]): float(each[field]) for each in found}
+
+        ours, theirs = values(entrant), values(other)
         return [theirs[round] / ours[round] for round in ours if round in theirs]
 
     def processor_ratio(self, workload: str, entrant: str, other: str) -> float:

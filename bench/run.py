@@ -63,7 +63,7 @@ class Runner:
 
     def ask(self, workload: Workload, entrant: Entrant) -> dict[str, float | int | str]:
         """Let one process measure one entrant."""
-        if entrant.action.startswith("write"):
+        if entrant.fills:
             folder = Path(tempfile.mkdtemp(dir=self.folder))
             answer = self.child(workload, entrant, entrant.action, folder)
             shutil.rmtree(folder)
@@ -88,6 +88,7 @@ class Runner:
             "codec": entrant.codec,
             "level": entrant.level,
             "threads": entrant.threads,
+            "processes": entrant.processes,
             "action": action,
             "corpus": str(self.corpora.get(workload.data, "")),
             "count": entrant.count,

@@ -4,13 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from bench.child import SMALL_PAIR, own
+from bench.child import SMALL_PAIR
 from bench.corpus import Block
 from bench.rivals.limits import joined
 from bench.rivals.rival import Form, Rival, Store, rival
-from bench.workloads import workloads
+from bench.workloads import is_own, workloads
 
-ENTRANTS = [entrant for workload in workloads(quick=True) for entrant in workload.entrants]
+# Those that keep artifacts, and keys in many shards, are in test_keeping.py.
+ENTRANTS = [
+    entrant
+    for workload in workloads(quick=True)
+    for entrant in workload.entrants
+    if workload.data != "artifacts" and entrant.rival != "shards.Thirty"
+]
 FORMS = dict.fromkeys((each.rival, Form(each.codec, each.level, each.threads)) for each in ENTRANTS)
 CONTENDERS = [case for case in FORMS if not case[0].startswith("limits.")]
 LIMITS = [case for case in FORMS if case[0].startswith("limits.")]
@@ -23,7 +29,7 @@ def made(name: str, form: Form) -> Rival:
     try:
         return rival(name, form)
     except ImportError as error:
-        if own(name):
+        if is_own(name):
             raise
         pytest.skip(f"not to be had here: {error}")
 

@@ -18,10 +18,21 @@ QUICK_OPEN = (200_000,)
 # Who finds a block by its key. SQLite takes ten minutes to write the most of them, and is constant as LMDB is.
 OPENED = (SELF, "original", "bagz", "LMDB, entry a block", "RocksDB", "SQLite")
 
+# How many artifacts there are, and how many of them the goals are about; how many keys lie in many shards.
+ARTIFACTS, GOAL_ARTIFACTS = 50_000, 30_000
+QUICK_ARTIFACTS, QUICK_GOAL_ARTIFACTS = 5_000, 3_000
+KEYS, QUICK_KEYS = 1_000_000, 200_000
+
+
+def is_own(rival: str) -> bool:
+    """Whether a contender is smartpipe itself."""
+    return rival.startswith(("pipe.", "shards."))
+
 
 @dataclass(frozen=True)
 class Entrant:
-    """Who does what, and how: `rival` is `file.Class` of bench/rivals, `action` one of bench/child.py's."""
+    """Who does what, and how: `rival` is `file.Class` of bench/rivals, `action` one of child.py's or keeping.py's; on
+    the first `count` blocks, or on all."""
 
     name: str
     rival: str
@@ -30,6 +41,16 @@ class Entrant:
     level: int = 6
     threads: int = 1
     count: int = 0
+    processes: int = 1
+
+    @property
+    def own(self) -> bool:
+        return is_own(self.rival)
+
+    @property
+    def fills(self) -> bool:
+        """Whether it begins with an empty folder."""
+        return self.action.startswith(("write", "put"))
 
     @property
     def limit(self) -> bool:
@@ -117,6 +138,86 @@ SMALL = ("original", "msgpack", "bagz", "LMDB, entry a pair", "LMDB, entry a blo
 COLUMNS = (("Arrow IPC", "arrow.Ipc"), ("Parquet", "arrow.Parquet"))
 
 
+# Who keeps artifacts, how, and whether in bulk too.
+KEPT = (
+    ("smartpipe", "shards.Shards", "none", 6),
+    ("smartpipe zlib 6", "shards.Shards", "deflate", 6),
+    ("smartpipe zstd", "shards.Shards", "zstd", ZSTD),
+    ("a gzip file each", "files.Gzipped", "deflate", 9),
+    ("tarn's folders", "files.Tarn", "none", 6),
+    ("diskcache", "disk_cache.Cached", "none", 6),
+    ("SQLite", "sqlite.Single", "none", 6),
+    ("SQLite, zlib-ng 6", "sqlite.Single", "deflate", 6),
+    ("LMDB", "lmdb.Single", "none", 6),
+    ("LMDB, zlib-ng 6", "lmdb.Single", "deflate", 6),
+)
+# It takes a millisecond for each.
+LMDB_SYNCED = ("LMDB, each synced", "lmdb.Synced", "none", 6)
+FEW = 10
+SQLITE_SNAPSHOT = ("SQLite, in one transaction", "sqlite.Snapshot", "none", 6)
+IN_BULK = ("shards.", "disk_cache.", "sqlite.", "lmdb.")
+COMPACTING = ("shards.", "sqlite.", "lmdb.")
+PROCESSES = (1, 4)
+
+
+def kept(
+    action: str,
+    kept: tuple[tuple[str, str, str, int], ...],
+    processes: tuple[int, ...] = PROCESSES,
+    count: int = 0,
+) -> tuple[Entrant, ...]:
+    """Whoever keeps artifacts, in one process and in several."""
+    return tuple(
+        Entrant(f"{name}, {n} processes" if n > 1 else name, rival, action, codec, level, count=count, processes=n)
+        for n in processes
+        for name, rival, codec, level in kept
+    )
+
+
+def only(*files: str) -> tuple[tuple[str, str, str, int], ...]:
+    return tuple(entry for entry in KEPT if entry[1].startswith(files))
+
+
+def artifacts(goals: int) -> tuple[Workload, ...]:
+    """Return what is measured of stores of artifacts, once more of so many with which the goals are about."""
+    return (
+        Workload(
+            "artifacts-put",
+            "Put artifacts one by one",
+            "artifacts",
+            "µs",
+            (*kept("put", KEPT), *kept("put", (LMDB_SYNCED,), count=goals // FEW)),
+        ),
+        Workload("artifacts-put-many", "Put artifacts in bulk", "artifacts", "µs", kept("put_many", only(*IN_BULK))),
+        Workload(
+            "artifacts-get", "Get artifacts at random", "artifacts", "µs", kept("get_bytes", (*KEPT, SQLITE_SNAPSHOT))
+        ),
+        Workload("artifacts-items", "Read all artifacts in order", "artifacts", "µs", kept("items", KEPT)),
+        Workload("artifacts-delete", "Delete half of the artifacts", "artifacts", "µs", kept("delete", KEPT)),
+        Workload(
+            "artifacts-compact",
+            "Compact after half was deleted",
+            "artifacts",
+            "ms",
+            kept("compact", only(*COMPACTING), (1,)),
+        ),
+        *(
+            Workload(
+                f"artifacts-goal-{name}",
+                f"{title} {goals:,} artifacts, one process",
+                "artifacts",
+                "µs",
+                kept(action, tuple(entry for entry in KEPT if entry[0] in names), (1,), goals),
+            )
+            for name, title, action, names in (
+                ("put", "Put", "put", ("smartpipe", "a gzip file each", "SQLite")),
+                ("put-many", "Put in bulk", "put_many", ("smartpipe", "SQLite")),
+                ("get", "Get at random", "get_bytes", ("smartpipe", "SQLite")),
+            )
+        ),
+    )
+
+
 def plain(action: str, names: tuple[str, ...] | None = None) -> tuple[Entrant, ...]:
     return tuple(Entrant(name, rival, action) for name, rival in PLAIN if names is None or name in names)
 
@@ -146,6 +247,7 @@ def by_key(names: tuple[tuple[str, str, str, int], ...]) -> tuple[Entrant, ...]:
 def workloads(quick: bool) -> tuple[Workload, ...]:
     """Return everything that is measured."""
     growth, opened = (QUICK_GROWTH, QUICK_OPEN) if quick else (GROWTH, OPEN)
+    keys = QUICK_KEYS if quick else KEYS
     return (
         Workload(
             "write-plain",
@@ -305,5 +407,17 @@ def workloads(quick: bool) -> tuple[Workload, ...]:
                 ),
             )
             for action in ("write", "read")
+        ),
+        *artifacts(QUICK_GOAL_ARTIFACTS if quick else GOAL_ARTIFACTS),
+        Workload(
+            "shards",
+            f"Open {keys:,} keys in 30 shards and find one",
+            "keys",
+            "ms",
+            (
+                Entrant("one pipe", "pipe.Pipe", "keys", count=keys),
+                Entrant("30 shards", "shards.Thirty", "keys", count=keys),
+                Entrant("30 shards, 8 live writers", "shards.Thirty", "keys_written", count=keys),
+            ),
         ),
     )

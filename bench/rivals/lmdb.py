@@ -1,10 +1,13 @@
-"""LMDB, in two layouts: an entry per pair, under block key, zero, pair key; or an entry per block, packed.
+"""LMDB, in two layouts: an entry per pair, under block key, zero, pair key; or an entry per block, packed. And as a
+store of single values.
 
 The order of blocks is the order of their keys.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import lmdb
 import msgpack
@@ -12,8 +15,10 @@ import msgpack
 from bench.corpus import Block
 from bench.rivals.packed import pack, packer, unpacker
 from bench.rivals.rival import GROUP, Form, Pairs, Rival, Store, groups
+from bench.rivals.store import Keeper, Value, Values
 
 MOST = 1 << 36  # bytes of address space; the file grows as it is needed
+DATA = "data.mdb"
 
 
 def entries_of_pairs(blocks: Iterable[Block], compress: Callable[[bytes], bytes]) -> Iterator[tuple[bytes, bytes]]:
@@ -128,3 +133,59 @@ class BlockStore(Environment):
 
     def has(self, key: bytes) -> bool:
         return self.transaction.get(key) is not None
+
+
+class Single(Keeper):
+    """An entry per value. What is put, got or deleted is a transaction of its own, so that others see it at once."""
+
+    syncs = False
+
+    def open(self, folder: Path, writes: bool) -> Values:
+        return Entries(folder, self.form, self.syncs, writes)
+
+
+class Synced(Single):
+    """The same as lmdb does it if nothing is said: each transaction waits for the disk."""
+
+    syncs = True
+
+
+class Entries(Values):
+    """An environment that is read and written."""
+
+    def __init__(self, folder: Path, form: Form, syncs: bool, writes: bool) -> None:
+        self.folder = folder
+        self.environment = lmdb.open(str(folder), map_size=MOST, sync=syncs, readonly=not writes)
+        self.begin = self.environment.begin
+        self.stored, self.value = packer(form), unpacker(form)
+        self.close = self.environment.close
+
+    def put(self, key: bytes, value: bytes) -> None:
+        with self.begin(write=True) as transaction:
+            transaction.put(key, self.stored(value), overwrite=False)
+
+    def put_many(self, values: Iterable[Value]) -> None:
+        stored = self.stored
+        with self.begin(write=True) as transaction:
+            transaction.cursor().putmulti(((key, stored(value)) for key, value in values), overwrite=False)
+
+    def get(self, key: bytes) -> bytes:
+        with self.begin(buffers=True) as transaction:
+            return self.value(transaction.get(key))
+
+    def items(self) -> Iterator[Value]:
+        value = self.value
+        with self.begin(buffers=True) as transaction:
+            for key, stored in transaction.cursor():
+                yield bytes(key), value(stored)
+
+    def delete(self, key: bytes) -> None:
+        with self.begin(write=True) as transaction:
+            transaction.delete(key)
+
+    def compact(self) -> None:
+        # What lmdb has for it: a copy, which takes the place of the file when nobody has that open.
+        with TemporaryDirectory(dir=self.folder) as aside:
+            self.environment.copy(aside, compact=True)
+            self.environment.close()
+            os.replace(Path(aside) / DATA, self.folder / DATA)

@@ -66,6 +66,7 @@ class PipeStore(Store):
         self.threads = {"threads": form.threads} if form.threads > 1 else {}
         self.get = self.pipe.__getitem__
         self.has = self.pipe.__contains__
+        self.count = self.pipe.__len__
 
     def read(self) -> Iterator[tuple[bytes, Pairs]]:
         return self.pipe.items(**self.threads)

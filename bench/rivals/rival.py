@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from queue import Queue
 from threading import Thread
+from typing import Any
 
 from bench.corpus import Block
 
@@ -54,6 +55,10 @@ class Store:
 
     def has(self, key: bytes) -> bool:
         """Whether there is a block of this key, without reading it where that is possible."""
+        raise NotImplementedError
+
+    def count(self) -> int:
+        """How many blocks there are."""
         raise NotImplementedError
 
     def columns(self) -> tuple[int, int]:
@@ -115,8 +120,7 @@ def side_by_side(parts: Sequence[Iterator[tuple[bytes, Pairs]]]) -> Iterator[tup
         yield from some
 
 
-def rival(name: str, form: Form) -> Rival:
-    """Return the contender of a name, `file.Class`."""
+def rival(name: str, form: Form) -> Any:
+    """Return the contender of a name, `file.Class`: a Rival, or a Keeper of store.py."""
     module, kind = name.split(".")
-    made: Rival = getattr(import_module(f"bench.rivals.{module}"), kind)(form)
-    return made
+    return getattr(import_module(f"bench.rivals.{module}"), kind)(form)

@@ -1,4 +1,4 @@
-"""SQLite: a row per pair, with a write-ahead log."""
+"""SQLite: a row per pair, with a write-ahead log; and as a store of single values, a row for each."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -9,10 +9,12 @@ from pathlib import Path
 from bench.corpus import Block
 from bench.rivals.packed import packer, unpacker
 from bench.rivals.rival import GROUP, Form, Pairs, Rival, Store, groups
+from bench.rivals.store import Keeper, Value, Values
 
 # Rows hold whole pages: SQLite's own advice for values of this size.
 PAGE = 8192
 CACHE = 256 << 10  # KiB: what its users raise first
+SECONDS = 60  # how long one process waits for another
 TABLE = "CREATE TABLE pairs (block BLOB, name BLOB, value BLOB, PRIMARY KEY (block, name))"
 
 
@@ -72,3 +74,65 @@ class DatabaseStore(Store):
 
     def close(self) -> None:
         self.database.close()
+
+
+class Single(Keeper):
+    """A row per value. What is put, got or deleted is a transaction of its own, so that others see it at once."""
+
+    def begin(self, folder: Path) -> None:
+        database = sqlite3.connect(folder / "values.db", isolation_level=None)
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("CREATE TABLE artifacts (key BLOB PRIMARY KEY, value BLOB)")
+        database.close()
+
+    def open(self, folder: Path, writes: bool) -> Values:
+        return Rows(folder / "values.db", self.form)
+
+
+class Rows(Values):
+    """A database that is read and written."""
+
+    def __init__(self, path: Path, form: Form) -> None:
+        self.database = sqlite3.connect(path, isolation_level=None, timeout=SECONDS)
+        self.database.execute(f"PRAGMA cache_size = -{CACHE}")
+        self.database.execute("PRAGMA mmap_size = 1099511627776")
+        self.database.execute("PRAGMA synchronous = NORMAL")
+        self.execute = self.database.execute
+        self.stored, self.value = packer(form), unpacker(form)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self.execute("INSERT INTO artifacts VALUES (?, ?)", (key, self.stored(value)))
+
+    def put_many(self, values: Iterable[Value]) -> None:
+        stored = self.stored
+        self.execute("BEGIN IMMEDIATE")
+        rows = ((key, stored(value)) for key, value in values)
+        self.database.executemany("INSERT INTO artifacts VALUES (?, ?)", rows)
+        self.execute("COMMIT")
+
+    def get(self, key: bytes) -> bytes:
+        return self.value(self.execute("SELECT value FROM artifacts WHERE key = ?", (key,)).fetchone()[0])
+
+    def items(self) -> Iterator[Value]:
+        value = self.value
+        for key, stored in self.execute("SELECT key, value FROM artifacts ORDER BY rowid"):
+            yield key, value(stored)
+
+    def delete(self, key: bytes) -> None:
+        self.execute("DELETE FROM artifacts WHERE key = ?", (key,))
+
+    def compact(self) -> None:
+        self.execute("VACUUM")
+
+    def close(self) -> None:
+        self.database.close()
+
+
+class Snapshot(Single):
+    """The same, read in one transaction, which does not see what others put meanwhile."""
+
+    def open(self, folder: Path, writes: bool) -> Values:
+        rows = Rows(folder / "values.db", self.form)
+        if not writes:
+            rows.execute("BEGIN")
+        return rows

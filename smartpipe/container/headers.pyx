@@ -1,8 +1,10 @@
 """Telling from their first bytes what files are."""
 
+from libc.stdint cimport uint8_t, uint64_t
+
 from smartpipe._codec cimport (
     SP_ENTRY1, SP_FILE_HEADER, SP_FLAGS, SP_INDEX_HEADER, SP_LZ4, SP_MAGIC, SP_NONE, SP_OK, SP_RESERVED, SP_SHARD,
-    SP_TRUNCATED, SP_ZLIB, SP_ZSTD, file_decode, index_decode, sp_file, sp_index, words,
+    SP_TRUNCATED, SP_ZLIB, SP_ZSTD, file_decode, file_encode, index_decode, sp_file, sp_index, words,
 )
 
 from smartpipe import errors
@@ -51,6 +53,17 @@ def shard_header(file, path):
     if header[0] is None:
         raise errors.TruncatedError("the file ends within its header", path=path, offset=file.size())
     return header
+
+
+def shard_file_header(uint64_t id, uint8_t codec):
+    """Return the bytes that a shard begins with."""
+    cdef sp_file header
+    cdef uint8_t[32] out
+    header.id = id
+    header.flags = SP_SHARD
+    header.codec = codec
+    file_encode(&header, out)
+    return out[:SP_FILE_HEADER]
 
 
 cdef object decoded(file, path, bint shard):

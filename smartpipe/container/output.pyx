@@ -337,6 +337,25 @@ cdef class Output2(Output):
         self.put_record(key, record)
         return self.list_record(key, record, offset)
 
+    cdef int copy_record(self, const uint8_t *p, sp_record *record, uint64_t raw, bytes key) except -1:
+        """Append a record of another file as it is stored there, with its stamp: only its header is made anew. The
+        number of its dictionary is one of this file."""
+        cdef uint64_t offset = self.size
+        cdef size_t before
+        if self.tally.ordinal > UINT32_MAX:
+            raise errors.BlockTooLargeError(f"the file has {self.tally.ordinal} records, and no room for more",
+                                            path=self.data_path, block=key)
+        if self.waiting.size >= WAITING:
+            self.hand_over()
+        before = self.waiting.size
+        self.waiting.append(p, record.size)
+        record.synced = self.tally.synced
+        record.ordinal = <uint32_t>self.tally.ordinal
+        record_encode(record, self.id, offset, self.waiting.data + before)
+        self.tally.note(record, offset, raw)
+        self.size = self.tally.end
+        return self.list_header(key, record, raw, offset)
+
     cdef int put_together(self, bytes key, Encoder2 encoder, Compressor compressor) except -1:
         """Encode a block where blocks wait, and so without a copy."""
         cdef uint64_t offset = self.size
@@ -356,14 +375,16 @@ cdef class Output2(Output):
 
     cdef int list_record(self, bytes key, Encoder2 encoder, uint64_t offset) except -1:
         """Take a block into the index."""
-        cdef sp_record *record = &encoder.record
+        return self.list_header(key, &encoder.record, encoder.raw, offset)
+
+    cdef int list_header(self, bytes key, const sp_record *record, uint64_t raw, uint64_t offset) except -1:
         cdef sp_entry entry
         entry.offset = offset
         entry.stamp = record.stamp
         entry.size = record.size
         entry.lead = <uint32_t>sp_lead_size(record)
-        entry.raw = <uint32_t>encoder.raw
-        entry.pairs = encoder.pairs
+        entry.raw = <uint32_t>raw
+        entry.pairs = record.pairs
         entry.key_length = record.key_length
         entry.codec = record.codec
         entry.kind = record.kind

@@ -11,6 +11,7 @@ import smartpipe
 from smartpipe import errors
 from smartpipe.container.reader import MAX_BLOCK_SIZE
 from smartpipe.container.writer import carried, codec_of
+from smartpipe.operations.files import check_folder, is_below, open_regular, read_value, walk
 from smartpipe.operations.listing import (
     DICTIONARY,
     LIST,
@@ -109,19 +110,14 @@ def import_folder(
     root = os.fspath(folder)
     if mode not in ("x", "w"):
         raise ValueError(f"mode is 'x' (the pipe must not exist) or 'w' (it is replaced), not {mode!r}")
-    if not os.path.lexists(root):
-        raise smartpipe.PipeNotFoundError("no such folder", path=root)
-    if not os.path.isdir(root):
-        raise smartpipe.FormatError("expected a folder, found a file", path=root)
-    here = os.path.realpath(root)
-    there = os.path.realpath(os.path.dirname(os.fspath(pipe)))
-    if os.path.commonpath([here, there]) == here:
+    check_folder(root)
+    if is_below(os.path.dirname(os.fspath(pipe)), root):
         raise ValueError(f"{os.fspath(pipe)}: the pipe would lie in the folder that it is made from, {root}")
 
     limit = options.get("max_block_size", MAX_BLOCK_SIZE)
     if os.path.lexists(os.path.join(root, LIST)):
         return _import_listed(root, pipe, mode, limit, progress, options)
-    total = sum(1 for _ in _tree(root)) if progress else 0
+    total = sum(1 for _ in walk(root)) if progress else 0
     return _write(pipe, mode, options, _tree_blocks(root, limit), total, progress)
 
 
@@ -229,29 +225,14 @@ def _refuse_unlisted(folder: str, names: set[str]) -> None:
                 raise smartpipe.FormatError(f"{LIST} does not name it, so it belongs to no block", path=entry.path)
 
 
-def _tree(root: str) -> Iterator[os.DirEntry[str]]:
-    """Yield all that is below root and no folder, in the order of the names in each folder."""
-    left = _backwards(root)
-    while left:
-        entry = left.pop()
-        if entry.is_dir(follow_symlinks=False):
-            left.extend(_backwards(entry.path))
-        else:
-            yield entry
-
-
-def _backwards(folder: str) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return sorted(entries, key=lambda entry: os.fsencode(entry.name), reverse=True)
-
-
 def _tree_blocks(root: str, limit: int) -> Iterator[tuple[bytes, Pairs]]:
-    for entry in _tree(root):
+    for entry in walk(root):
         if not entry.is_file(follow_symlinks=False):
             errors.warn(f"{entry.path}: neither a file nor a folder, left out")
             continue
         key = os.fsencode(os.path.relpath(entry.path, root).replace(os.sep, "/"))
-        yield key, [(PAIR, _read_value(entry.path, limit - 8 - len(PAIR), limit))]
+        with open_regular(entry.path) as file:
+            yield key, [(PAIR, read_value(file, entry.path, limit - 8 - len(PAIR), limit))]
 
 
 def _status(path: str) -> os.stat_result:
@@ -262,17 +243,10 @@ def _status(path: str) -> os.stat_result:
 
 
 def _open_file(path: str) -> BinaryIO:
-    # A link or a device in the place of a file would bring in what is not in the folder, or never end.
-    if not stat.S_ISREG(_status(path).st_mode):
-        raise smartpipe.FormatError("expected a regular file, found something else", path=path)
-    return open(path, "rb")
+    _status(path)
+    return open_regular(path)
 
 
 def _read_value(path: str, left: int, limit: int) -> bytes:
     with _open_file(path) as file:
-        # The size first: a huge file must not be read to find that it is too large.
-        if os.fstat(file.fileno()).st_size <= left:
-            value = file.read()
-            if len(value) <= left:
-                return value
-    raise smartpipe.BlockTooLargeError(f"its block would be larger than max_block_size, {limit} bytes", path=path)
+        return read_value(file, path, left, limit)

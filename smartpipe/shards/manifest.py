@@ -164,8 +164,8 @@ class Manifests:
                 continue  # others were faster, and have a higher one
 
     def read(self, number: int) -> Manifest:
-        """Return a manifest. FileNotFoundError where it is not there, CorruptError where it is damaged, FormatError where
-        it is of another version, or of another store."""
+        """Return a manifest. FileNotFoundError where it is not there, CorruptError where it is damaged, FormatError
+        where it is of another version, or of another store."""
         path = self.path(number)
         manifest = Manifest.decode(read_whole(path, MOST), path)
         if self.store not in (manifest.store, None):

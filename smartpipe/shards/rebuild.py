@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 from smartpipe import errors
-from smartpipe._platform import Descriptor, open_reading
+from smartpipe._platform import Descriptor, holder, open_reading
 from smartpipe.container.headers import FILE_HEADER, index_id, shard_header
 from smartpipe.container.paths import EXTENSIONS
 from smartpipe.container.recovery.trial import find_id
@@ -69,8 +69,8 @@ def last_good(folder: Folder, numbers: list[int]) -> Manifest:
 
 
 def shards_of(folder: Folder, before: Manifest) -> dict[int, Listed]:
-    """Return the shards that lie in the folder, those that a manifest lists first, as it does. The others are open, so
-    that what their writers append is seen."""
+    """Return the shards that lie in the folder, those that a manifest lists first, as it does. Of the others those are
+    open that a process writes, so that what it appends is seen; who knows another as full may go on to do so."""
     there = set(folder.data_files())
     shards = {id: listed for id, listed in before.shards.items() if listed.data in there}
     known = {listed.data for listed in shards.values()}
@@ -78,15 +78,14 @@ def shards_of(folder: Folder, before: Manifest) -> dict[int, Listed]:
     for name in sorted(there - known):
         found = look_at(folder.file(name))
         if found is not None and found[0] not in result.shards:
-            id, codec = found
-            result.shards[id] = Listed(id, name, codec, result.free_counter())
+            id, codec, is_written = found
+            result.shards[id] = Listed(id, name, codec, result.free_counter() if is_written else 0)
     return result.shards
 
 
-def look_at(path: str) -> tuple[int, int] | None:
-    """Return file id and codec of a shard, None for any other file, and for one that nothing was written to yet.
-
-    Of which store it is can not be told.
+def look_at(path: str) -> tuple[int, int, bool] | None:
+    """Return file id and codec of a shard, and whether a process may write it; None for any other file, and for one
+    that nothing was written to yet. Of which store it is can not be told.
     """
     try:
         file = open_reading(path)
@@ -95,16 +94,17 @@ def look_at(path: str) -> tuple[int, int] | None:
     try:
         if file.size() <= FILE_HEADER:
             return None  # its writer makes it part of the store when it has begun it
-        return shard_header(file, path)
+        is_written = holder(file) != 0
+        return (*shard_header(file, path), is_written)
     except errors.FormatError:
         return None
     except errors.CorruptError:
-        return by_records(path, file)
+        return by_records(path, file, is_written)
     finally:
         file.close()
 
 
-def by_records(path: str, file: Descriptor) -> tuple[int, int] | None:
+def by_records(path: str, file: Descriptor, is_written: bool) -> tuple[int, int, bool] | None:
     """Tell a shard whose header is damaged by its name, and by its records or its index."""
     name, extension = os.path.splitext(os.path.basename(path))
     if NAME.fullmatch(name) is None:
@@ -117,4 +117,4 @@ def by_records(path: str, file: Descriptor) -> tuple[int, int] | None:
         source.close()
     if id not in (found, index_id(os.path.splitext(path)[0] + ".idx")):
         return None
-    return id, EXTENSIONS.index(extension)
+    return id, EXTENSIONS.index(extension), is_written

@@ -9,7 +9,7 @@ from smartpipe import errors
 from smartpipe._platform import disk, lock, open_reading
 from smartpipe.container.headers import shard_header
 from smartpipe.container.index import Index
-from smartpipe.container.opening import APPEND, CREATE, Found, append2, remove
+from smartpipe.container.opening import APPEND, CREATE, Found, append2, remove, still_named
 from smartpipe.container.paths import EXTENSIONS, Paths
 from smartpipe.container.tally import Tally
 
@@ -84,15 +84,19 @@ def open_shard(folder, listed, limit):
 
 def create_shard(folder, codec, limit, syncs):
     """Begin a shard, whose lock this process has then; no manifest lists it yet."""
-    cdef uint64_t id = int.from_bytes(os.urandom(8), "little")
-    cdef Shard shard = Shard(id, os.path.join(folder, f"{id:016x}") + EXTENSIONS[codec > 0], codec, 0)
+    cdef uint64_t id
+    cdef Shard shard
     cdef Output2 output
     cdef Source source
+    while True:
+        id = int.from_bytes(os.urandom(8), "little")
+        shard = Shard(id, os.path.join(folder, f"{id:016x}") + EXTENSIONS[codec > 0], codec, 0)
+        file = disk.open(shard.data, CREATE)
+        if lock(file) and still_named(file, shard.data):
+            break
+        file.close()  # it was collected before it was locked
     index = index_of(shard.data)
-    file = disk.open(shard.data, CREATE)
     try:
-        if not lock(file):
-            raise errors.LockedError("another process has the lock of a file that was just created", path=shard.data)
         output = Output2(shard.data, index, file, disk.open(index, CREATE), id, codec, Index(), Tally())
         output.begin(syncs, True)
         disk.sync_folder(folder)

@@ -40,6 +40,9 @@ cdef class ShardStore:
     cdef list places               # the shard at each place of the catalog
     cdef list growing              # those that other processes write, or wrote
     cdef Shard own                 # None where this process writes none
+    cdef uint64_t died             # bytes of records that stopped counting since a look was taken at them
+    cdef object compacting         # the thread that compacts; None where none does
+    cdef bint stopping             # and it is to end
     cdef Compressors compressors
     cdef Encoders encoders
     cdef int check(self) except -1

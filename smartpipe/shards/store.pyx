@@ -12,24 +12,28 @@ from smartpipe._codec cimport SP_BLOCK, SP_HASH_KEY, SP_TOMBSTONE, siphash
 from smartpipe._platform cimport generation, lock_range, unlock_range
 from smartpipe.container.block cimport as_bytes
 from smartpipe.container.compressor cimport Compressor
+from smartpipe.container.format2 cimport Format2
 from smartpipe.container.layout cimport Layout
+from smartpipe.container.reader cimport Reader
 from smartpipe.container.scattered cimport Scattered
 
 from smartpipe import errors
 from smartpipe._codec import require
 from smartpipe._platform import disk, open_reading
 from smartpipe.container.durability import check_durability
+from smartpipe.container.opening import remove
 from smartpipe.container.paths import paths_of
-from smartpipe.container.reader import MAX_BLOCK_SIZE, READAHEAD, check_count, check_limit, handler_of, whole
+from smartpipe.container.reader import MAX_BLOCK_SIZE, READAHEAD, Entry, check_count, check_limit, handler_of, whole
 from smartpipe.container.writer import wanted_codec
 from smartpipe.shards.folder import COUNTERS, KEYS, LEASES, open_folder
 from smartpipe.shards.items import Items
 from smartpipe.shards.manifest import Listed
 from smartpipe.shards.rebuild import current
-from smartpipe.shards.shard import adopt_shard, create_shard, open_shard
+from smartpipe.shards.shard import adopt_shard, create_shard, index_of, open_shard
 from smartpipe.shards.verify import verify_store
 
 SHARD_SIZE = 256 << 20
+GRACE = 60.0  # s that a file stays which nobody seems to need any more
 # Blocks of `put_many` are written together, as many as make so many bytes, or so many.
 cdef uint64_t BATCH = 1 << 20
 cdef Py_ssize_t MOST_TOGETHER = 4096
@@ -38,6 +42,37 @@ _MISSING = object()
 
 
 cdef class ShardStore:
+    """A folder of pipes as one mapping from block keys to blocks, which many processes write, read and delete from at
+    the same time. docs/shards.md.
+
+    `path` is the folder. `mode`: "a" reads and writes, and begins a store where nothing is; "r" reads, and writes to no
+    file. All further options are those of this process, and other processes may have others.
+
+    A process writes to a shard of its own, a pair of files, and takes another when that has `shard_size` bytes.
+    `compress` (None and False for none, True or "zlib", "zstd", "lz4") and `level` (1 fastest to 9 smallest) are for
+    what it writes. `durability` is that of `smartpipe.open`: with "close", the default, what `put` returned from
+    survives the end of the process, and `sync` and `close` bring it to the disk; with "block" it is on the disk when
+    `put` returns; with `Grouped` some time later; with "none" only `sync` syncs. In each of them other processes see it
+    when `put` returns. With `auto_compact` of 0.5 a thread compacts shards of which half the bytes are dead, while the
+    process writes. `max_block_size` is the largest number of bytes that the pairs of a block may have, for writing and
+    reading.
+
+    Threads may share a store. It can be pickled (what comes back is open on the same folder with the same options), and
+    used in a forked child, which then has a shard of its own.
+
+    Errors: PipeNotFoundError where there is no store to read, FormatError where something else is, or a store of a
+    later version, CorruptError, StorageError, EngineError where the codec needs a package that is not installed;
+    ValueError and TypeError for options that are none. A file system without locks that work is a PipeWarning: there a
+    single process may write.
+
+    >>> import tempfile
+    >>> with ShardStore(tempfile.mkdtemp() + "/pages") as store:
+    ...     store.put_bytes(b"a", b"<html>")
+    ...     store.put(b"b", {b"raw": b"<html>", b"log": b"ok"})
+    ...     store.get_bytes(b"a"), store[b"b"][b"log"], b"c" in store, len(store), sorted(store.keys())
+    (b'<html>', b'ok', False, 2, [b'a', b'b'])
+    """
+
     def __cinit__(self):
         self.closed = True
 
@@ -86,6 +121,7 @@ cdef class ShardStore:
         self.generation = generation()
         self.writing = threading.RLock()
         self.table = threading.RLock()
+        self.compacting = None
 
     def _open_shared(self):
         """The files over which the processes agree. For reading some may be missing, in a copy."""
@@ -129,7 +165,7 @@ cdef class ShardStore:
             shard = self.own
             self.own = None
             if shard is not None:
-                self._replace(shard, open_shard(self.path, self.manifest.shards[shard.id], self.limit))
+                self._replace(shard, self._open(self.manifest.shards[shard.id]))
             self._reload()
 
     cdef uint64_t hash(self, bytes key) noexcept:
@@ -153,12 +189,21 @@ cdef class ShardStore:
         return 0
 
     cdef int look(self, Shard shard) except -1:
+        cdef Shard new
         if shard.look():
             self.catalog.enter(shard.place, shard.layout.whole)
             shard.layout.warn()
         else:
-            self._replace(shard, open_shard(self.path, self.manifest.shards[shard.id], self.limit))
+            new = self._open(self.manifest.shards[shard.id])
+            new.seen = shard.seen
+            self._replace(shard, new)
         return 0
+
+    def _open(self, listed):
+        cdef Shard shard = open_shard(self.path, listed, self.limit)
+        # Not what the counter says: that may be of a shard that had it before, or of what was appended meanwhile.
+        shard.seen = shard.layout.tally.end
+        return shard
 
     def _replace(self, Shard old, Shard new):
         """Let a shard be the one that was just opened anew."""
@@ -166,8 +211,6 @@ cdef class ShardStore:
         self.forget(old)
 
     cdef int install(self, Shard shard) except -1:
-        # Not what the counter says: that may be of a shard that had it before, or of what was appended meanwhile.
-        shard.seen = shard.layout.size
         try:
             shard.place = self.catalog.take(shard.layout.index, shard.layout.whole)
         except errors.CorruptError as damage:
@@ -232,7 +275,7 @@ cdef class ShardStore:
         for listed in manifest.shards.values():
             shard = self.shards.get(listed.id)
             if shard is None or (shard.counter != <uint64_t>listed.counter and shard is not self.own):
-                opened.append(open_shard(self.path, listed, self.limit))
+                opened.append(self._open(listed))
         self.manifest = manifest
         gone = [shard for shard in self.shards.values() if shard.id not in manifest.shards]
         for shard in opened:
@@ -268,6 +311,10 @@ cdef class ShardStore:
         return layout.fetch(number, key, None)
 
     def get(self, key, default=None):
+        """Return the block with a key, or the default where there is none.
+
+        It is a `Block`, as from a pipe, and stays good when the key is deleted or overwritten.
+        """
         cdef Block block = self.find_block(as_bytes(key, "the key"))
         return default if block is None else block
 
@@ -279,6 +326,10 @@ cdef class ShardStore:
         return block
 
     def get_bytes(self, key, default=_MISSING):
+        """Return the value that `put_bytes` stored under a key; of a block of pairs the value of the empty pair key.
+
+        BlockNotFound where there is no block and no default; PairNotFound where the block has no such pair.
+        """
         cdef bytes wanted = as_bytes(key, "the key")
         cdef Block block = self.find_block(wanted)
         if block is not None:
@@ -307,6 +358,10 @@ cdef class ShardStore:
         return self.keys()
 
     def keys(self, prefix=b""):
+        """Iterate over the keys that begin with `prefix`, in no order that means something.
+
+        These are the keys that were there when it began.
+        """
         wanted = as_bytes(prefix, "the prefix")
         return self._iterate_keys(wanted)
 
@@ -321,6 +376,25 @@ cdef class ShardStore:
                 if key.startswith(prefix):
                     yield key
 
+    def entries(self, prefix=b""):
+        """Iterate over what the indexes know of the blocks whose key begins with `prefix`, without reading the data.
+
+        It is an `Entry` each, shard by shard; its `number` and `offset` are those in the shard.
+        """
+        wanted = as_bytes(prefix, "the prefix")
+        return self._iterate_entries(wanted)
+
+    def _iterate_entries(self, bytes prefix):
+        cdef Layout layout
+        cdef sp_entry entry
+        cdef bytes key
+        for layout, numbers in self._parts():
+            for number in numbers:
+                self.check()
+                key = layout.key(layout.entry(number, &entry), number, &entry)
+                if key.startswith(prefix):
+                    yield Entry(key, number, entry.offset, entry.size, entry.raw, entry.pairs, entry.stamp)
+
     def _parts(self):
         """Iterate over (layout, numbers of the blocks that count) of the shards that there are now."""
         cdef Shard shard
@@ -333,6 +407,14 @@ cdef class ShardStore:
         return iter(parts)
 
     def items(self, select=None, on_error="raise", *, threads=1, readahead=READAHEAD):
+        """Iterate over (key, block), shard by shard, in the order of the files.
+
+        It shows what was there when it began. `select` is an iterable of pair keys: the blocks then show only these
+        pairs, and no other large value is inflated. `on_error` is what happens at a block that can not be read: "raise"
+        raises its error, and the iterator can go on behind it; "skip" leaves it out; a function leaves it out and is
+        called with the error. With `threads` of 2 or more, so many threads read, check and inflate what comes next
+        while the loop works, up to `readahead` bytes. The order is the same.
+        """
         handler = handler_of(on_error)
         threads, readahead = check_count("threads", threads), check_count("readahead", readahead)
         if select is not None:
@@ -345,6 +427,11 @@ cdef class ShardStore:
         self.check()
 
     def get_many(self, keys, on_error="raise"):
+        """Iterate over (key, block or None) for many keys: those there are in the order of the files, then the others.
+
+        Blocks that lie near each other are read together. `on_error` is that of `items`; where it is not "raise", each
+        block is read whole before it is given.
+        """
         cdef uint32_t place = 0
         cdef uint64_t number = 0
         cdef sp_entry entry
@@ -389,12 +476,20 @@ cdef class ShardStore:
     # Writing
 
     def put(self, key, pairs, *, overwrite=False):
+        """Store a block of pairs, a mapping or a list of (key, value), under a key.
+
+        Where the key is there already with the same pairs in the same order nothing happens, and with others
+        CollisionError; with `overwrite` the latest counts. When it returns, other processes see the block. Errors:
+        BlockTooLargeError; StorageError, after which the store takes no more from this process; ValueError where the
+        store is open for reading.
+        """
         if not isinstance(pairs, (dict, list, tuple, bytes, str)):
             # Looked at a second time where the key is there already.
             pairs = dict(pairs) if isinstance(pairs, Mapping) else list(pairs)
         self.add(as_bytes(key, "the key"), pairs, overwrite)
 
     def put_bytes(self, key, data, *, overwrite=False):
+        """Store a single value under a key, as a block with one pair whose key is empty. As `put` for the rest."""
         self.add(as_bytes(key, "the key"), ((b"", as_bytes(data, "the data")),), overwrite)
 
     cdef int add(self, bytes key, object pairs, bint overwrite) except -1:
@@ -425,6 +520,10 @@ cdef class ShardStore:
         return 0
 
     def delete(self, key):
+        """Remove the block with a key; BlockNotFound where there is none.
+
+        Its bytes are dead from then on, and `compact` and `gc` give their room back.
+        """
         cdef bytes wanted = as_bytes(key, "the key")
         cdef uint64_t hash = self.hash(wanted) >> 1
         cdef Encoder2 encoder
@@ -487,6 +586,7 @@ cdef class ShardStore:
             raise errors.CorruptError("the record has the last stamp there is, and nothing can be later",
                                       path=shard.data, block=key, offset=entry.offset)
         encoder.record.stamp = entry.stamp + 1
+        self.died += entry.size
         return True
 
     cdef int write(self, bytes key, Encoder2 encoder) except -1:
@@ -506,6 +606,8 @@ cdef class ShardStore:
         self.check_writable()
         if self.own is not None:
             self.own.output.check_usable()
+            if self.auto_compact is not None and self.died > self.shard_size // 16:
+                self._compact_aside()
             if self.own.output.size < self.shard_size:
                 return 0
             self._finish_shard()
@@ -582,6 +684,16 @@ cdef class ShardStore:
                 self._tell()
 
     def put_many(self, blocks, *, overwrite=False):
+        """Store many blocks, (key, pairs) or (key, value) as of `put` and `put_bytes`, from a mapping or an iterable.
+
+        About a megabyte of them is written at once, and then acknowledged: at an error those before may be stored, and
+        all others are not. Other processes wait while so much is written. Returns how many were not there yet.
+
+        >>> import tempfile
+        >>> with ShardStore(tempfile.mkdtemp() + "/pages") as store:
+        ...     store.put_many({b"a": b"1", b"b": b"2"}), store.put_many([(b"b", b"2"), (b"c", {b"raw": b"3"})])
+        (2, 1)
+        """
         cdef list waiting = []
         cdef uint64_t size = 0
         cdef Encoder2 encoder
@@ -658,9 +770,186 @@ cdef class ShardStore:
         waiting.clear()
         return count
 
+    # Copies
+
+    def backup(self, dst, *, progress=None):
+        """Copy the store as it is now to the folder `dst`, while everybody goes on; returns a `BackupReport`.
+
+        `dst` is new, empty, or an earlier backup of this store, of which only what came since is copied. The copy is a
+        store, and on the disk when this returns. `progress` is called with (bytes done, bytes in all). FormatError
+        where `dst` is something else, CorruptError where somebody wrote to the copy.
+        """
+        from smartpipe.shards.copying import back_up
+
+        cdef Shard shard
+        self.check()
+        with errors.storage_errors(self.path):
+            leases = None
+            try:
+                with self.table:
+                    self.catch_up()
+                    manifest = self.manifest
+                    ends = {shard.id: shard.layout.totals().end for shard in self.shards.values()}
+                    if self.leases is not None:
+                        # A lease of its own, as that of the store moves on.
+                        leases = open_reading(self.folder.file(LEASES))
+                        lock_range(leases, manifest.number, 1, False, True)
+                return back_up(self.folder, manifest, ends, dst, progress)
+            finally:
+                if leases is not None:
+                    leases.close()
+
+    def add_pipe(self, path):
+        """Add all blocks of a pipe, which stays as it is; returns how many were not there yet.
+
+        The data of a pipe of format 2 becomes a shard as it is, where no key of it was deleted later than the pipe has
+        it; else its blocks are written one by one. CollisionError where the store has another content under a key.
+        """
+        from smartpipe.container.reader import Reader
+
+        self.check_writable()
+        with Reader(path, max_block_size=self.limit) as reader:
+            with errors.storage_errors(self.path):
+                refused = self._refuses(reader)
+                if reader.format == 2 and len(reader) > 0 and not refused and self._take_over(reader):
+                    return len(reader)
+            return self.put_many(reader.items())
+
+    def _take_over(self, Reader reader):
+        """Let the data of a pipe be a shard as it is; False where the store has it already, or deleted keys of it later
+        than the pipe has them."""
+        from smartpipe.shards.copying import as_shard
+
+        cdef Format2 layout = reader.opened()
+        cdef uint64_t id = layout.source.id
+        cdef Shard shard
+        manifests = self.folder.manifests
+        last = manifests.last()
+        if id in last.shards or id in last.retired:
+            return False
+        try:
+            listed, shard = as_shard(self.folder, layout.source.place, id, layout.codec)
+        except FileExistsError:
+            return False
+        with self.writing:
+            self.lock_keys(0, 0)
+            try:
+                try:
+                    refused = self._refuses(reader)
+                    if not refused:
+                        manifests.commit(manifests.last(),
+                                         lambda last: None if id in last.shards else last.with_shards(listed))
+                except BaseException:
+                    refused = True
+                    raise
+                finally:
+                    shard.output.release()
+                    if refused:
+                        remove([self.folder.file(listed.data), index_of(self.folder.file(listed.data))])
+                with self.table:
+                    self._tell()
+            finally:
+                self.unlock_keys(0, 0)
+        return not refused
+
+    def _refuses(self, Reader reader):
+        """Whether a block of a pipe would not count as a record of a shard; CollisionError where the store has another
+        content under its key."""
+        cdef Layout layout = reader.opened()
+        cdef uint32_t place = 0
+        cdef uint64_t number = 0, i, count = len(reader)
+        cdef sp_entry entry, other
+        cdef Layout found
+        cdef bytes key
+        for i in range(count):
+            key = layout.key(layout.entry(i, &entry), i, &entry)
+            with self.table:
+                if i == 0:
+                    self.catch_up()
+                if not self.find(key, &place, &number, &other):
+                    continue
+                found = (<Shard>self.places[place]).layout
+            if other.kind == SP_TOMBSTONE:
+                if other.stamp >= entry.stamp:
+                    return True
+            elif not same(found.fetch(number, key, None), list(layout.fetch(i, key, None))):
+                raise errors.CollisionError("the store has another content under this key; nothing of the pipe was "
+                                            "added", path=reader.data_path, block=key)
+        return False
+
+    # Making it smaller
+
+    def compact(self, *, dead=0.0, progress=None):
+        """Write shards anew without what is dead in them, and join small ones; returns a `CompactReport`.
+
+        Taken are shards of which at least the part `dead` is dead, those with the most dead bytes first, but none that
+        another process writes to. Everybody goes on meanwhile; what was compacted is removed by `gc`, or by a later
+        `compact`, when no reader has it open. `progress` is called with the bytes that were read. CorruptError where a
+        block is damaged: its shard stays as it is.
+        """
+        from smartpipe.shards.compaction import compact, wanted
+
+        if not 0 <= dead <= 1:
+            raise ValueError(f"dead is {dead!r:.40}, not the part of a shard from 0 to 1")
+        self.check_writable()
+        with errors.storage_errors(self.path):
+            with self.writing:
+                if self.own is not None and self.own in wanted(self, dead)[0]:
+                    self._finish_shard()
+            report = compact(self, dead, progress)
+            self._collect(GRACE)
+        return report
+
+    def _compact_aside(self):
+        """Compact in the background what is dead enough."""
+        from smartpipe.shards.compaction import wanted
+
+        self.died = 0
+        if (self.compacting is None or not self.compacting.is_alive()) and wanted(self, self.auto_compact)[0]:
+            self.compacting = threading.Thread(target=self._compact_now, name="smartpipe-compact", daemon=True)
+            self.compacting.start()
+
+    def _compact_now(self):
+        from smartpipe.shards.compaction import Stopped, compact
+
+        try:
+            with errors.storage_errors(self.path):
+                compact(self, self.auto_compact, self._stop_compacting)
+                self._collect(GRACE)
+        except Stopped:
+            pass
+        except (errors.SmartPipeError, RuntimeError) as error:
+            errors.warn(f"{self.path}: the store was not compacted: {error}")
+
+    def _stop_compacting(self, _):
+        from smartpipe.shards.compaction import Stopped
+
+        if self.stopping:
+            raise Stopped
+
+    def gc(self, *, grace=GRACE):
+        """Remove files that nobody needs: compacted shards, and what killed processes left; returns a `GcReport`.
+
+        What another process may still have open stays, and what is younger than `grace` seconds.
+        """
+        self.check_writable()
+        with errors.storage_errors(self.path):
+            with self.table:
+                self._reload()
+            return self._collect(grace)
+
+    def _collect(self, grace):
+        from smartpipe.shards.collection import collect
+
+        report = collect(self.folder, self.leases, grace)
+        with self.table:
+            self._tell()
+        return report
+
     # Finishing
 
     def flush(self):
+        """Hand to the system what waits in this process, and let the index list it; no other process needs that."""
         with self.writing:
             self.check()
             if self.own is not None:
@@ -668,12 +957,14 @@ cdef class ShardStore:
                 self.own.output.flush()
 
     def sync(self):
+        """Return when all that this process wrote is on the disk."""
         with self.writing:
             self.check()
             if self.own is not None:
                 self.own.output.sync()
 
     def refresh(self):
+        """Take in what others wrote, also where the counters do not tell: on another machine, or in a copy."""
         cdef Shard shard
         self.check()
         with self.table:
@@ -683,11 +974,29 @@ cdef class ShardStore:
                 self.look(shard)
 
     def verify(self, *, progress=None):
+        """Look at every byte of the store, and return a `StoreReport` of what is whole and what is not.
+
+        Damage is never an error, and does not end it. What others write meanwhile is verified as far as it was written
+        when its shard's turn came. `progress` is called with (bytes done, bytes in all).
+
+        >>> import tempfile
+        >>> with ShardStore(tempfile.mkdtemp() + "/pages") as store:
+        ...     store.put_bytes(b"https://a", b"<html>")
+        ...     report = store.verify()
+        >>> report.ok, report.keys, report.blocks
+        (True, 1, 1)
+        """
         with errors.storage_errors(self.path):
             self.refresh()
             return verify_store(self.folder, self.manifest, len(self), self.limit, progress)
 
     def stats(self):
+        """Return numbers of what there is now.
+
+        "keys"; "shards", of which "open_shards" are written to or wait for a writer; "retired_shards", compacted and
+        not yet removed; "tombstones", records of deletes; "data_bytes" of all data files, "live_bytes" of them in
+        records that count, "dead_bytes" the rest; "manifest", its number.
+        """
         cdef Shard shard
         cdef uint64_t data = 0, live = 0, tombstones = 0, size
         self.check()
@@ -711,11 +1020,18 @@ cdef class ShardStore:
             }
 
     def close(self):
+        """Finish the shard of this process, which the next writer goes on with, and sync it as promised.
+
+        Blocks that were given out keep what they have; closing twice is fine.
+        """
         cdef Shard own = self.own
         if self.closed:
             return
         if self.generation != generation():
-            self.own = own = None
+            self.own = own = self.compacting = None
+        if self.compacting is not None:
+            self.stopping = True
+            self.compacting.join()
         with self.writing:
             self.closed = True
             self.own = None

@@ -102,7 +102,7 @@ def test_a_manifest_of_a_newer_version_is_not_made_anew(mode: str, path: Path) -
 def test_a_manifest_of_another_store_is_not_made_anew(mode: str, path: Path) -> None:
     plant(path)
     (path / "store").write_bytes(sealed({"smartpipe store": 1, "id": "f" * 16, "hash_key": "00" * 16}))
-    with pytest.raises(smartpipe.FormatError, match="the store 0123456789abcdef, not f{16}"):
+    with pytest.raises(smartpipe.FormatError, match=r"the store 0123456789abcdef, not f{16}"):
         ShardStore(path, mode)  # type: ignore[arg-type]
 
 
@@ -238,8 +238,9 @@ def test_an_open_shard_that_is_damaged_is_not_appended_to(path: Path) -> None:
     before = (path / f"{1:016x}.dat").read_bytes()
     with pytest.warns(smartpipe.PipeWarning):
         store = ShardStore(path)
-    with pytest.warns(smartpipe.PipeWarning, match="nothing is appended"):
+    with pytest.warns(smartpipe.PipeWarning) as warned:
         store.put_bytes(b"new", b"value")
+    assert any("nothing is appended" in str(warning.message) for warning in warned)
     with store:
         assert store.get_bytes(b"new") == b"value"
         assert store.get_bytes(b"1") == b"x" * 100
@@ -462,7 +463,7 @@ def test_a_clock_that_jumped_does_not_hide_what_is_later(path: Path) -> None:
         writer.write(key, [(b"", b"of the future")])
     writer.write(b"dead", [], format2.TOMBSTONE)
     writer.frame(closed=True)
-    assert FUTURE > 2 * time.time_ns()
+    assert 2 * time.time_ns() < FUTURE
     plant(path, writer)
     with ShardStore(path) as store, ShardStore(path, "r") as reader:
         assert b"dead" not in store

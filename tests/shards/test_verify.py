@@ -105,11 +105,8 @@ def test_a_damaged_record(place: str, path: Path) -> None:
     fill(path)
     data = data_of(path, b"key 004")
     content = data.read_bytes()
-    (record,) = [
-        record
-        for record in format2.scan(content, format2.read_file_header(data.read_bytes(), True).file_id, shard=True).records
-        if format2.read_directory(content, record)[1] == b"key 004"
-    ]
+    scanned = format2.scan(content, format2.read_file_header(content, shard=True).file_id, shard=True)
+    (record,) = [record for record in scanned.records if format2.read_directory(content, record)[1] == b"key 004"]
     at = {"record header": 30, "key": record.lead_size - record.head_stored - 1, "head": record.lead_size - 1}
     flip(data, record.offset + at.get(place, record.size - 1))
     with ShardStore(path, "r") as store:

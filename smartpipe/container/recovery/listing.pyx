@@ -7,8 +7,8 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memset
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_ENTRY, SP_FILE_HEADER, SP_FRAME_CLOSED, SP_FRAME_ENDED, SP_HASH_KEY, SP_INDEX_HEADER, SP_OK, SP_PAGE, SP_SLOT,
-    SP_TRUNCATED, Buffer, crc32, frame_decode, index_decode, run_entry, run_place, siphash, sp_entry, sp_frame,
+    SP_BLOCK, SP_ENTRY, SP_FILE_HEADER, SP_FRAME_CLOSED, SP_FRAME_ENDED, SP_HASH_KEY, SP_INDEX_HEADER, SP_OK, SP_PAGE,
+    SP_SLOT, SP_TRUNCATED, Buffer, crc32, frame_decode, index_decode, run_entry, run_place, siphash, sp_entry, sp_frame,
     sp_frame_body, sp_frame_sums, sp_index, sp_load32, sp_load64, words,
 )
 from smartpipe.container.index cimport Index, Mapped, Run

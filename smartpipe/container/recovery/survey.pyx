@@ -8,8 +8,8 @@ from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_DICTIONARY, SP_DIRECTORY_ENTRY, SP_FILE_HEADER, SP_KIND_OPTIONAL, SP_METADATA, SP_OK,
-    SP_RECORD_HEADER, SP_TOMBSTONE, Buffer, crc32, record_decode, sp_entry, sp_key_position, sp_lead_size, sp_load32, sp_record,
+    SP_BLOCK, SP_DICTIONARY, SP_DIRECTORY_ENTRY, SP_FILE_HEADER, SP_KIND_OPTIONAL, SP_METADATA, SP_OK, SP_RECORD_HEADER,
+    SP_TOMBSTONE, Buffer, crc32, record_decode, sp_entry, sp_key_position, sp_lead_size, sp_load32, sp_record,
 )
 from smartpipe.container.block cimport Block
 from smartpipe.container.index cimport Index

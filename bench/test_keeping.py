@@ -1,0 +1,175 @@
+"""Every contender that keeps artifacts does the same work: what was put is got, and what was deleted is not."""
+
+import json
+import time
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+import smartpipe
+from bench.corpus import LARGEST, SMALLEST, Block, Keys, artifact_blocks, key
+from bench.goals import goals
+from bench.keeping import delete, looking_up, put, put_many, room, together
+from bench.results import Results
+from bench.rivals.rival import Form, rival
+from bench.rivals.shards import SHARDS
+from bench.rivals.store import Keeper, Value, Values
+from bench.workloads import is_own, workloads
+
+PATIENCE = 30  # seconds until what a process put has to be seen
+ENTRANTS = [
+    entrant for workload in workloads(quick=True) for entrant in workload.entrants if workload.data == "artifacts"
+]
+
+
+def contenders(action: str) -> dict[tuple[str, Form], None]:
+    return dict.fromkeys((each.rival, Form(each.codec, each.level)) for each in ENTRANTS if each.action == action)
+
+
+def made(name: str, form: Form) -> Keeper:
+    try:
+        keeper: Keeper = rival(name, form)
+    except ImportError as error:
+        if is_own(name):
+            raise
+        pytest.skip(f"not to be had here: {error}")
+    return keeper
+
+
+@pytest.fixture
+def values(corpora: dict[str, list[Block]]) -> list[Value]:
+    return [(name, pairs[b""]) for name, pairs in corpora["artifacts"]]
+
+
+def got(opened: Values, name: bytes) -> bytes | None:
+    """A value; None where it is not there yet, which every contender says in its own way."""
+    try:
+        return opened.get(name)
+    except Exception:
+        return None
+
+
+def found(keeper: Keeper, folder: Path) -> dict[bytes, bytes]:
+    opened = keeper.open(folder, False)
+    values = list(opened.items())
+    assert [opened.get(name) for name, _ in values] == [value for _, value in values]
+    opened.close()
+    assert len(values) == len(dict(values))
+    return dict(values)
+
+
+def test_artifacts_are_the_same_in_every_run_and_named_by_their_digests(corpora: dict[str, list[Block]]) -> None:
+    blocks = corpora["artifacts"]
+    assert artifact_blocks(corpora["pages"], len(blocks)) == blocks
+    assert len(dict(blocks)) == len(blocks)
+    for name, pairs in blocks:
+        assert SMALLEST <= len(pairs[b""]) <= LARGEST
+        assert name == sha256(pairs[b""]).hexdigest().encode()
+
+
+@pytest.mark.parametrize(("name", "form"), contenders("put"), ids=str)
+def test_what_was_put_is_got(name: str, form: Form, values: list[Value], tmp_path: Path) -> None:
+    keeper = made(name, form)
+    keeper.begin(tmp_path)
+    put(keeper, tmp_path, values)
+    assert found(keeper, tmp_path) == dict(values)
+
+
+def test_a_reader_in_one_transaction_gets_what_was_put_before(values: list[Value], tmp_path: Path) -> None:
+    keeper = made("sqlite.Snapshot", Form())
+    keeper.begin(tmp_path)
+    put(keeper, tmp_path, values)
+    assert found(keeper, tmp_path) == dict(values)
+
+
+@pytest.mark.parametrize(("name", "form"), contenders("put_many"), ids=str)
+def test_what_was_put_in_bulk_is_got(name: str, form: Form, values: list[Value], tmp_path: Path) -> None:
+    keeper = made(name, form)
+    keeper.begin(tmp_path)
+    put_many(keeper, tmp_path, values)
+    assert found(keeper, tmp_path) == dict(values)
+
+
+@pytest.mark.parametrize(("name", "form"), contenders("put"), ids=str)
+def test_what_a_process_puts_another_one_gets_that_is_there_already(
+    name: str, form: Form, values: list[Value], tmp_path: Path
+) -> None:
+    keeper = made(name, form)
+    keeper.begin(tmp_path)
+
+    def take_turns(share: list[Value]) -> None:
+        opened = keeper.open(tmp_path, True)
+        for name, value in share:
+            opened.put(name, value)
+        end = time.monotonic() + PATIENCE
+        for name, value in values:
+            while got(opened, name) != value:
+                assert time.monotonic() < end
+        opened.close()
+
+    together(2, values, lambda share: lambda: take_turns(share))
+
+
+@pytest.mark.parametrize(("name", "form"), contenders("delete"), ids=str)
+def test_what_was_deleted_is_gone_and_nothing_else(name: str, form: Form, values: list[Value], tmp_path: Path) -> None:
+    keeper = made(name, form)
+    keeper.begin(tmp_path)
+    put(keeper, tmp_path, values)
+    delete(keeper, tmp_path, values[::2])
+    assert found(keeper, tmp_path) == dict(values[1::2])
+
+
+@pytest.mark.parametrize(("name", "form"), contenders("compact"), ids=str)
+def test_compacting_gives_room_back_and_keeps_the_rest(
+    name: str, form: Form, values: list[Value], tmp_path: Path
+) -> None:
+    if is_own(name) and not hasattr(smartpipe.ShardStore, "compact"):
+        pytest.skip("not there yet")
+    keeper = made(name, form)
+    keeper.begin(tmp_path)
+    put(keeper, tmp_path, values)
+    delete(keeper, tmp_path, values[::2])
+    before = room(tmp_path)
+    opened = keeper.open(tmp_path, True)
+    opened.compact()
+    opened.close()
+    assert found(keeper, tmp_path) == dict(values[1::2])
+    assert room(tmp_path) < before
+
+
+def test_a_process_that_fails_is_said(values: list[Value]) -> None:
+    def fails(share: list[Value]) -> None:
+        raise ValueError
+
+    with pytest.raises(RuntimeError, match="a process of 2 ended without an answer"):
+        together(2, values, lambda share: lambda: fails(share))
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_keys_in_thirty_shards_are_found_as_in_a_pipe(written: bool, tmp_path: Path) -> None:
+    thirty = rival("shards.Thirty", Form())
+    count = 3000
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    thirty.write(folder, Keys(count))
+    with smartpipe.ShardStore(folder / "store", "r") as store:
+        assert store.stats()["shards"] == SHARDS
+        assert set(store) == {key(number) for number in range(count)}
+    answer = looking_up(thirty, folder, count, written)
+    assert answer["blocks"] == count and 0 < answer["lookup"] < answer["seconds"] + 1
+
+
+def test_goals_of_stores_are_ratios_of_rounds_and_counts_of_files(tmp_path: Path) -> None:
+    seconds = {"smartpipe": 1.0, "SQLite": 1.5, "a gzip file each": 6.0}
+    figures = [
+        {"workload": "artifacts-goal-put", "entrant": name, "round": 0, "seconds": time, "files": 20, "blocks": 1}
+        for name, time in seconds.items()
+    ]
+    path = tmp_path / "figures.json"
+    path.write_text(json.dumps({"machine": {}, "quick": True, "figures": figures}))
+    assert [(goal.state, goal.value) for goal in goals(Results(path))] == [
+        ("short", 1.5),
+        ("reached", 6.0),
+        ("short", 20),
+    ]
