@@ -903,8 +903,8 @@ cdef class ShardStore:
 
         Taken are shards of which at least the part `dead` is dead, those with the most dead bytes first, but none that
         another process writes to. Everybody goes on meanwhile; what was compacted is removed by `gc`, or by a later
-        `compact`, when no reader has it open. `progress` is called with the bytes that were read. CorruptError where a
-        block is damaged: its shard stays as it is.
+        `compact`, when no reader has it open. A damaged shard stays as it is, with a PipeWarning. `progress` is called
+        with the bytes that were read.
         """
         from smartpipe.shards.compaction import compact, wanted
 
