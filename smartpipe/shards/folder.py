@@ -6,6 +6,7 @@ import os
 
 from smartpipe import errors
 from smartpipe._platform import Descriptor, disk, is_range_held, locked_range, unlocked_range
+from smartpipe.container.headers import CODECS
 from smartpipe.container.paths import EXTENSIONS
 from smartpipe.shards.manifest import NEW, Manifest, Manifests, read_whole, sealed, unsealed
 
@@ -24,12 +25,13 @@ MOST = 1 << 20
 
 
 class Folder:
-    """The folder of a store, absolute; its id, and the key of the hash of block keys."""
+    """The folder of a store, absolute; its id, the key of the hash of block keys, and the codec that it began with."""
 
-    def __init__(self, path: str, id: str, hash_key: bytes) -> None:
+    def __init__(self, path: str, id: str, hash_key: bytes, codec: int) -> None:
         self.path = path
         self.id = id
         self.hash_key = hash_key
+        self.codec = codec
         self.manifests = Manifests(os.path.join(path, MANIFESTS), id)
 
     def file(self, name: str) -> str:
@@ -56,8 +58,8 @@ class Folder:
             self.manifests.create(Manifest(1, self.id, {}, {}))
 
 
-def open_folder(path: str | os.PathLike[str], writes: bool) -> Folder:
-    """Find the store in a folder; with `writes` one is begun where nothing is.
+def open_folder(path: str | os.PathLike[str], writes: bool, codec: int = 0) -> Folder:
+    """Find the store in a folder; with `writes` one is begun where nothing is, with a codec.
 
     PipeNotFoundError where there is nothing, FormatError where something else is, or a store of a later version.
     """
@@ -69,13 +71,13 @@ def open_folder(path: str | os.PathLike[str], writes: bool) -> Folder:
         raise errors.FormatError("this is a file; a store is a folder", path=shown)
     if not os.path.exists(os.path.join(place, STORE)):
         if os.path.isdir(place) and not is_begun(place):
-            id = lost_id(place)
-            if id is None:
+            manifest = last_good(place)
+            if manifest is None:
                 raise errors.FormatError("this folder holds other things, and no store", path=shown)
-            return restored(place, id, writes)
+            return restored(place, manifest, writes, codec)
         if not writes:
             raise errors.PipeNotFoundError("there is no store", path=shown)
-        begin(place, os.urandom(8).hex())
+        begin(place, os.urandom(8).hex(), codec)
     return opened(place, writes)
 
 
@@ -88,28 +90,30 @@ def opened(place: str, writes: bool) -> Folder:
 
 
 def is_begun(place: str) -> bool:
-    """Whether nothing is in a folder but what `begin` was killed at."""
-    return all(name.startswith(f".{STORE}.") for name in os.listdir(place))
+    """Whether nothing is in a folder but what `begin` was killed at, or another process has just begun a store."""
+    names = os.listdir(place)
+    return STORE in names or all(name.startswith(f".{STORE}.") for name in names)
 
 
-def lost_id(place: str) -> str | None:
-    """Return the id of the store that a folder was, whose own file is missing, as its last good manifest tells."""
+def last_good(place: str) -> Manifest | None:
+    """Return the last good manifest of a store whose own file is missing; None where there is none."""
     manifests = Manifests(os.path.join(place, MANIFESTS), None)
     for number in reversed(manifests.numbers()):
         try:
-            return manifests.read(number).store
+            return manifests.read(number)
         except (FileNotFoundError, errors.CorruptError):
             continue
     return None
 
 
-def restored(place: str, id: str, writes: bool) -> Folder:
+def restored(place: str, manifest: Manifest, writes: bool, codec: int) -> Folder:
     """Open a store whose own file is missing. The key of the hash only has to be the same for all processes that have
-    the store open, so that another is as good where there are none."""
+    the store open, so that another is as good where there are none. The codec is that of the latest shard."""
     path = os.path.join(place, STORE)
+    codec = next((listed.codec for listed in reversed(manifest.shards.values())), codec)
     if not writes:
         errors.warn(f"{path}: the file is missing; the store is read without it")
-        return Folder(place, id, os.urandom(16))
+        return Folder(place, manifest.store, os.urandom(16), codec)
     leases = disk.open(os.path.join(place, LEASES), os.O_RDWR | os.O_CREAT)
     try:
         if is_range_held(leases, 0, PROBE):
@@ -118,27 +122,32 @@ def restored(place: str, id: str, writes: bool) -> Folder:
             )
     finally:
         leases.close()
-    begin(place, id)
+    begin(place, manifest.store, codec)
     errors.warn(f"{path}: the file was missing, and is made anew")
     return opened(place, writes)
 
 
-def begin(place: str, id: str) -> None:
+def begin(place: str, id: str, codec: int) -> None:
     """Begin a store. Of several processes that do so at the same time the first one's counts."""
     try:
         disk.make_folder(place)
         disk.sync_folder(os.path.dirname(place))
     except FileExistsError:
         pass
-    content = {"smartpipe store": VERSION, "id": id, "hash_key": os.urandom(16).hex()}
+    content = {
+        "smartpipe store": VERSION,
+        "id": id,
+        "hash_key": os.urandom(16).hex(),
+        "codec": CODECS[codec],
+    }
     aside = os.path.join(place, f".{STORE}.{os.getpid()}.{os.urandom(6).hex()}")
     file = disk.open(aside, NEW)
     try:
-        disk.write(file, sealed(content))
-        disk.sync(file)
-    finally:
-        file.close()
-    try:
+        try:
+            disk.write(file, sealed(content))
+            disk.sync(file)
+        finally:
+            file.close()
         disk.link(aside, os.path.join(place, STORE))
     except FileExistsError:
         pass
@@ -165,11 +174,12 @@ def read_folder(place: str) -> Folder:
         )
     try:
         id, hash_key = str(content["id"]), bytes.fromhex(str(content["hash_key"]))
-    except (KeyError, ValueError) as error:
+        codec = {name: number for number, name in CODECS.items()}[content["codec"]]
+    except (KeyError, TypeError, ValueError) as error:
         raise errors.FormatError(f"this does not describe a store: {error}", path=path) from None
     if len(hash_key) != 16:
         raise errors.FormatError(f"the key of the hash has {len(hash_key)} bytes, not 16", path=path)
-    return Folder(place, id, hash_key)
+    return Folder(place, id, hash_key, codec)
 
 
 def probe(folder: Folder) -> None:

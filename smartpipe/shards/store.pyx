@@ -19,7 +19,7 @@ from smartpipe.container.scattered cimport Scattered
 
 from smartpipe import errors
 from smartpipe._codec import require
-from smartpipe._platform import disk, open_reading
+from smartpipe._platform import disk, leave_to_parent, open_reading
 from smartpipe.container.durability import check_durability
 from smartpipe.container.opening import remove
 from smartpipe.container.paths import paths_of
@@ -38,7 +38,19 @@ GRACE = 60.0  # s that a file stays which nobody seems to need any more
 cdef uint64_t BATCH = 1 << 20
 cdef Py_ssize_t MOST_TOGETHER = 4096
 
+
 _MISSING = object()
+
+# Of a forked child: its threads may come to a store at the same time.
+_forked = threading.Lock()
+
+
+def _renew_lock():
+    global _forked
+    _forked = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 cdef class ShardStore:
@@ -49,13 +61,13 @@ cdef class ShardStore:
     file. All further options are those of this process, and other processes may have others.
 
     A process writes to a shard of its own, a pair of files, and takes another when that has `shard_size` bytes.
-    `compress` (None and False for none, True or "zlib", "zstd", "lz4") and `level` (1 fastest to 9 smallest) are for
-    what it writes. `durability` is that of `smartpipe.open`: with "close", the default, what `put` returned from
-    survives the end of the process, and `sync` and `close` bring it to the disk; with "block" it is on the disk when
-    `put` returns; with `Grouped` some time later; with "none" only `sync` syncs. In each of them other processes see it
-    when `put` returns. With `auto_compact` of 0.5 a thread compacts shards of which half the bytes are dead, while the
-    process writes. `max_block_size` is the largest number of bytes that the pairs of a block may have, for writing and
-    reading.
+    `compress` (False for none, True or "zlib", "zstd", "lz4") and `level` (1 fastest to 9 smallest) are for what it
+    writes; None is as the store began, and for a new one none. `durability` is that of `smartpipe.open`: with "close",
+    the default, what `put` returned from survives the end of the process, and `sync` and `close` bring it to the disk;
+    with "block" it is on the disk when `put` returns; with `Grouped` some time later; with "none" only `sync` syncs. In
+    each of them other processes see it when `put` returns. With `auto_compact` of 0.5 a thread compacts shards of which
+    half the bytes are dead, while the process writes. `max_block_size` is the largest number of bytes that the pairs of
+    a block may have, for writing and reading.
 
     Threads may share a store. It can be pickled (what comes back is open on the same folder with the same options), and
     used in a forked child, which then has a shard of its own.
@@ -95,33 +107,34 @@ cdef class ShardStore:
         self.auto_compact = auto_compact
         self.durability = durability
         self.each = durability == "block"
-        self.codec = wanted_codec(paths_of("-"), compress) or 0
-        require(self.codec)
+        codec = wanted_codec(paths_of("-"), compress)
         self.path = os.path.abspath(os.fsdecode(path))
-        self.compressors = Compressors(self.codec, level)
-        self.encoders = Encoders(2, self.limit, self.codec)
+        with errors.storage_errors(self.path):
+            if codec is not None:
+                require(codec)
+            self.folder = open_folder(path, mode == "a", codec or 0)
+            self.codec = self.folder.codec if codec is None else codec
+            if mode == "a":
+                require(self.codec, self.path)
+                self.compressors = Compressors(self.codec, level)
+                self.encoders = Encoders(2, self.limit, self.codec)
+            memcpy(self.hash_key, <const uint8_t *>(<bytes>self.folder.hash_key), SP_HASH_KEY)
+            self._begin_process()
+        self.generation = generation()
+        self.closed = False
+
+    def _begin_process(self):
+        """Open what belongs to this process alone, which is all but the folder."""
+        self.writing = threading.RLock()
+        self.table = threading.RLock()
+        self.own = None
+        self.compacting = None
         self.shards = {}
         self.growing = []
         self.places = [None]
-        self._begin_process()
-        with errors.storage_errors(self.path):
-            self.folder = open_folder(path, mode == "a")
-            memcpy(self.hash_key, <const uint8_t *>(<bytes>self.folder.hash_key), SP_HASH_KEY)
-            self.catalog = Catalog(self.folder.hash_key)
-            self._open_shared()
-            self.closed = False
-            try:
-                self._reload()
-            except BaseException:
-                self.closed = True
-                raise
-
-    def _begin_process(self):
-        """What belongs to this process alone."""
-        self.generation = generation()
-        self.writing = threading.RLock()
-        self.table = threading.RLock()
-        self.compacting = None
+        self.catalog = Catalog(self.folder.hash_key)
+        self._open_shared()
+        self._reload()
 
     def _open_shared(self):
         """The files over which the processes agree. For reading some may be missing, in a copy."""
@@ -130,8 +143,8 @@ cdef class ShardStore:
         opened = []
         for name in (KEYS, LEASES, COUNTERS):
             try:
-                opened.append(disk.open(self.folder.file(name), flags) if writes
-                              else open_reading(self.folder.file(name)))
+                file = self.folder.file(name)
+                opened.append(leave_to_parent(disk.open(file, flags) if writes else open_reading(file)))
             except FileNotFoundError:
                 opened.append(None)
         self.key_locks, self.leases, counters = opened
@@ -157,16 +170,12 @@ cdef class ShardStore:
         return 0
 
     def _after_fork(self):
-        """In a forked child: have locks of its own, and leave the shard that the parent writes to it."""
-        cdef Shard shard
-        self._begin_process()
-        with errors.storage_errors(self.path):
-            self._open_shared()
-            shard = self.own
-            self.own = None
-            if shard is not None:
-                self._replace(shard, self._open(self.manifest.shards[shard.id]))
-            self._reload()
+        """In a forked child: begin anew, as threads of the parent may have been in the middle of anything."""
+        with _forked:
+            if self.generation != generation():
+                with errors.storage_errors(self.path):
+                    self._begin_process()
+                self.generation = generation()
 
     cdef uint64_t hash(self, bytes key) noexcept:
         return siphash(self.hash_key, <const uint8_t *>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
@@ -183,32 +192,27 @@ cdef class ShardStore:
             self._reload()
         for shard in self.growing:
             counter = self.counters.get(shard.counter)
-            if counter != shard.seen:
+            if counter != shard.seen or counter & 1:
                 shard.seen = counter
                 self.look(shard)
         return 0
 
     cdef int look(self, Shard shard) except -1:
-        cdef Shard new
-        if shard.look():
+        if shard.look() and shard.layout.index is self.catalog.indexes[shard.place]:
             self.catalog.enter(shard.place, shard.layout.whole)
             shard.layout.warn()
         else:
-            new = self._open(self.manifest.shards[shard.id])
-            new.seen = shard.seen
-            self._replace(shard, new)
+            self.install(self._open(self.manifest.shards[shard.id]))
+            self.forget(shard)
+            self.catalog.rebuild(0)  # of keys of what was cut, a record with a lower stamp counts again
         return 0
 
     def _open(self, listed):
+        # In this order: what is written meanwhile is looked at again.
+        cdef uint64_t seen = 0 if self.counters is None else self.counters.get(listed.counter)
         cdef Shard shard = open_shard(self.path, listed, self.limit)
-        # Not what the counter says: that may be of a shard that had it before, or of what was appended meanwhile.
-        shard.seen = shard.layout.tally.end
+        shard.seen = seen
         return shard
-
-    def _replace(self, Shard old, Shard new):
-        """Let a shard be the one that was just opened anew."""
-        self.install(new)
-        self.forget(old)
 
     cdef int install(self, Shard shard) except -1:
         try:
@@ -240,10 +244,9 @@ cdef class ShardStore:
         with self.table:
             while True:
                 seen = 0 if self.counters is None else self.counters.get(0)
-                manifest = current(self.folder, self.mode == "a", seen, self.manifest)
-                if manifest.number != seen and self.counters is not None and self.mode == "a":
-                    self._announce()
-                    seen = manifest.number
+                manifest, is_new = current(self.folder, self.leases if self.mode == "a" else None, self.manifest)
+                if is_new:
+                    self.counters.increase(0)
                 if self._lease(manifest.number):
                     try:
                         self._take(manifest)
@@ -278,6 +281,7 @@ cdef class ShardStore:
                 opened.append(self._open(listed))
         self.manifest = manifest
         gone = [shard for shard in self.shards.values() if shard.id not in manifest.shards]
+        self.catalog.make_room(sum([shard.layout.whole for shard in opened]))
         for shard in opened:
             # First what is new: a record that lies in both is found at each moment.
             old = self.shards.get(shard.id)
@@ -593,13 +597,23 @@ cdef class ShardStore:
         """Append a record to the shard of this process, and let the others know."""
         cdef Shard own = self.own
         with self.table:
-            own.output.put(key, encoder)
-            own.layout.size = own.output.size
-            own.layout.whole = own.layout.index.count
-            self.catalog.enter(own.place, own.layout.whole)
+            self.counters.begin(own.counter)
+            try:
+                own.output.put(key, encoder)
+            finally:
+                self._show_own()
         own.output.acknowledge()
-        self.counters.set(own.counter, own.output.size)
         return 0
+
+    def _show_own(self):
+        """Let everybody see what this process has written, unless an interrupt has left some of it waiting."""
+        cdef Shard own = self.own
+        if own.output.waiting.size > 0:
+            return
+        own.layout.size = own.output.written
+        own.layout.whole = own.layout.index.count
+        self.catalog.enter(own.place, own.layout.whole)
+        self.counters.end(own.counter)
 
     cdef int ready(self) except -1:
         """Have a shard to write to that has room."""
@@ -620,7 +634,7 @@ cdef class ShardStore:
         cdef Shard shard = None
         manifests = self.folder.manifests
         with self.table:
-            self.catch_up()
+            self._reload()  # also what nobody told of, who was killed before
         for listed in self.manifest.shards.values():
             if listed.counter > 0 and listed.codec == self.codec:
                 shard = adopt_shard(self.path, listed, self.limit, self._is_open)
@@ -630,15 +644,20 @@ cdef class ShardStore:
         if shard is None:
             shard = create_shard(self.path, self.codec, self.limit, self.durability != "none")
             data = os.path.basename(shard.data)
-            manifest = manifests.commit(
-                self.manifest,
-                lambda last: None if shard.id in last.shards else last.with_shards(
-                    Listed(shard.id, data, self.codec, last.free_counter())))
+            try:
+                manifest = manifests.commit(
+                    self.manifest,
+                    lambda last: None if shard.id in last.shards else last.with_shards(
+                        Listed(shard.id, data, self.codec, last.free_counter())))
+            except BaseException:
+                if shard.id not in manifests.last().shards:
+                    remove([index_of(shard.data), shard.data])
+                raise
             self._check_counter(manifest.shards[shard.id].counter)
             shard.counter = manifest.shards[shard.id].counter
         shard.output.keep(self.durability, False)
         shard.output.waits = False  # others have to see what was acknowledged
-        self.counters.set(shard.counter, shard.output.size)
+        self.counters.end(shard.counter)
         with self.table:
             old = self.shards.get(shard.id)
             self.install(shard)
@@ -658,16 +677,8 @@ cdef class ShardStore:
 
     def _tell(self):
         """Let other processes know that there is a new manifest, and take it in."""
-        self._announce()
+        self.counters.increase(0)
         self._reload()
-
-    def _announce(self):
-        """Let counter 0 be the number of the last manifest, also where another process does the same with a higher one.
-        """
-        number = None
-        while number != (last := self.folder.manifests.numbers()[-1]):
-            number = last
-            self.counters.set(0, number)
 
     def _finish_shard(self):
         """Close the shard that this process fills: it never changes again."""
@@ -719,10 +730,14 @@ cdef class ShardStore:
                 encoder = self.encoders.take()
                 waiting.append((name, encoder, pairs))
                 names.add(name)
-                encoder.fill(pairs)
-                compressor = self.compressors.take()
-                encoder.encode(name, compressor)
-                self.compressors.give(compressor)
+                try:
+                    encoder.fill(pairs)
+                    compressor = self.compressors.take()
+                    encoder.encode(name, compressor)
+                    self.compressors.give(compressor)
+                except errors.SmartPipeError as error:
+                    error.path, error.block = self.path, name
+                    raise
                 size += encoder.out.size
                 if size >= BATCH or len(waiting) >= MOST_TOGETHER:
                     count += self._write_many(waiting, overwrite)
@@ -750,6 +765,7 @@ cdef class ShardStore:
                 own.output.waits = True
                 try:
                     with self.table:
+                        self.counters.begin(own.counter)
                         for key, encoder, pairs in waiting:
                             if self.settle(key, encoder, pairs, overwrite, False):
                                 own.output.put(key, encoder)
@@ -757,12 +773,14 @@ cdef class ShardStore:
                 finally:
                     own.output.waits = False
                     with self.table:
-                        own.output.hand_over()
-                        own.layout.size = own.output.size
-                        own.layout.whole = own.layout.index.count
-                        self.catalog.enter(own.place, own.layout.whole)
+                        try:
+                            own.output.hand_over()
+                        except KeyboardInterrupt:
+                            own.output.hand_over()
+                            raise
+                        finally:
+                            self._show_own()
                     own.output.acknowledge()
-                    self.counters.set(own.counter, own.output.size)
             finally:
                 self.unlock_keys(0, 0)
         for _, encoder, _ in waiting:
@@ -1028,7 +1046,10 @@ cdef class ShardStore:
         if self.closed:
             return
         if self.generation != generation():
-            self.own = own = self.compacting = None
+            # What the parent has is the parent's, its locks too.
+            self.own = self.compacting = None
+            self.closed = True
+            return
         if self.compacting is not None:
             self.stopping = True
             self.compacting.join()
