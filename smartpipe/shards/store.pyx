@@ -208,9 +208,11 @@ cdef class ShardStore:
         return 0
 
     def _open(self, listed):
+        # In this order: what is written meanwhile is looked at again.
+        cdef uint64_t seen = 0 if self.counters is None else self.counters.get(listed.counter)
         cdef Shard shard = open_shard(self.path, listed, self.limit)
-        # Not what the counter says: that may be of a shard that had it before, or of what was appended meanwhile.
-        shard.seen = shard.layout.tally.end
+        # A counter beyond the end is still that of a shard which had it before.
+        shard.seen = seen if seen <= shard.layout.tally.end else UINT64_MAX
         return shard
 
     cdef int install(self, Shard shard) except -1:
@@ -243,10 +245,9 @@ cdef class ShardStore:
         with self.table:
             while True:
                 seen = 0 if self.counters is None else self.counters.get(0)
-                manifest = current(self.folder, self.mode == "a", seen, self.manifest)
-                if manifest.number > seen and self.counters is not None and self.mode == "a":
-                    self.counters.lift(0, manifest.number)  # whoever committed it was killed, or is just doing so
-                    seen = manifest.number
+                manifest, is_new = current(self.folder, self.leases if self.mode == "a" else None, self.manifest)
+                if is_new:
+                    self.counters.increase(0)
                 if self._lease(manifest.number):
                     try:
                         self._take(manifest)
@@ -677,7 +678,7 @@ cdef class ShardStore:
 
     def _tell(self):
         """Let other processes know that there is a new manifest, and take it in."""
-        self.counters.lift(0, self.folder.manifests.numbers()[-1])
+        self.counters.increase(0)
         self._reload()
 
     def _finish_shard(self):
