@@ -685,6 +685,7 @@ cdef class ShardStore:
         """Close the shard that this process fills: it never changes again."""
         cdef Shard own = self.own
         with errors.storage_errors(self.path):
+            own.output.sync_blocks()  # as `sync` of this process comes too late for it, whatever the durability
             own.output.seal()
             self.folder.manifests.commit(
                 self.manifest,
