@@ -18,6 +18,7 @@ TOGETHER = 4096
 TOGETHER_BYTES = 1 << 20
 """So many files, or files of so many bytes, are stored with one call."""
 
+SEPARATOR = os.fsencode(os.sep)
 LONGEST_NAME = 255
 LONGEST_PATH = 4095
 """Bytes that a system takes for a name, and for a path."""
@@ -118,8 +119,6 @@ def unpack(
     """
     root = os.fspath(folder)
     handler = handler_of(on_error)
-    if is_below(root, os.fspath(store)):
-        raise ValueError(f"{root}: the folder would lie in the store that it is made from, {os.fspath(store)}")
     counts = {"files": 0, "bytes": 0, "kept": 0, "failed": 0}
 
     def failed(error: smartpipe.SmartPipeError) -> None:
@@ -129,6 +128,8 @@ def unpack(
         handler(error)
 
     with smartpipe.ShardStore(store, "r", **options) as opened:
+        if is_below(root, opened.path):
+            raise ValueError(f"{root}: the folder would lie in the store that it is made from, {os.fspath(store)}")
         total = len(opened)
         with errors.storage_errors(root):
             target = _Target(root)
@@ -238,8 +239,8 @@ def _parts(store: smartpipe.ShardStore, key: bytes) -> list[bytes]:
         wrong = f"it has {len(key)} bytes, more than {LONGEST_PATH}"
     elif b"\0" in key:
         wrong = "it has a NUL"
-    elif os.sep != "/" and os.fsencode(os.sep) in key:
-        wrong = f"it has a {os.sep}"
+    elif SEPARATOR != b"/" and SEPARATOR in key:
+        wrong = f"it has a {SEPARATOR.decode()}"
     for part in parts if wrong is None else ():
         if part in (b"", b".", b".."):
             wrong = "it has an empty part" if not part else f"it has a part {part.decode()}"

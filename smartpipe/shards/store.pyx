@@ -59,12 +59,12 @@ cdef class ShardStore:
 
     A process writes to a shard of its own, a pair of files, and takes another when that has `shard_size` bytes.
     `compress` (False for none, True or "zlib", "zstd", "lz4") and `level` (1 fastest to 9 smallest) are for what it
-    writes; None is as the store began, and for a new one none. `durability` is that of `smartpipe.open`: with "close", the default, what `put` returned from
-    survives the end of the process, and `sync` and `close` bring it to the disk; with "block" it is on the disk when
-    `put` returns; with `Grouped` some time later; with "none" only `sync` syncs. In each of them other processes see it
-    when `put` returns. With `auto_compact` of 0.5 a thread compacts shards of which half the bytes are dead, while the
-    process writes. `max_block_size` is the largest number of bytes that the pairs of a block may have, for writing and
-    reading.
+    writes; None is as the store began, and for a new one none. `durability` is that of `smartpipe.open`: with "close",
+    the default, what `put` returned from survives the end of the process, and `sync` and `close` bring it to the disk;
+    with "block" it is on the disk when `put` returns; with `Grouped` some time later; with "none" only `sync` syncs. In
+    each of them other processes see it when `put` returns. With `auto_compact` of 0.5 a thread compacts shards of which
+    half the bytes are dead, while the process writes. `max_block_size` is the largest number of bytes that the pairs of
+    a block may have, for writing and reading.
 
     Threads may share a store. It can be pickled (what comes back is open on the same folder with the same options), and
     used in a forked child, which then has a shard of its own.
@@ -195,7 +195,7 @@ cdef class ShardStore:
         return 0
 
     cdef int look(self, Shard shard) except -1:
-        if shard.look():
+        if shard.look() and shard.layout.index is self.catalog.indexes[shard.place]:
             self.catalog.enter(shard.place, shard.layout.whole)
             shard.layout.warn()
         else:
