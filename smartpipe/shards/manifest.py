@@ -152,15 +152,19 @@ class Manifests:
 
     def numbers(self) -> list[int]:
         """Return the numbers that are there, in order."""
-        return sorted(int(name) for name in os.listdir(self.folder) if name.isascii() and name.isdigit())
+        try:
+            names = os.listdir(self.folder)
+        except FileNotFoundError:
+            return []  # who begins the store has not come so far, or was killed
+        return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
     def last(self) -> Manifest:
-        """Return the one with the highest number. FileNotFoundError where there is none, CorruptError where it is
+        """Return the one with the highest number. PipeNotFoundError where there is none, CorruptError where it is
         damaged."""
         while True:
             numbers = self.numbers()
             if not numbers:
-                raise FileNotFoundError(self.folder)
+                raise errors.PipeNotFoundError("the store has no manifest", path=self.folder)
             path = self.path(numbers[-1])
             try:
                 data = read_whole(path, MOST)

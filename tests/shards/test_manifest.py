@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -75,7 +76,7 @@ def test_32_processes_commit_each_number_once_and_lose_no_change(folder: str) ->
     found = history(folder)
     # A number that was committed twice would have lost a change: each adds one.
     assert [len(ids) for ids in found] == list(range(PROCESSES * CHANGES + 1))
-    assert all(before < after for before, after in zip(found, found[1:], strict=False))
+    assert all(before < after for before, after in pairwise(found))
     assert found[-1] == set(range(PROCESSES * CHANGES))
     assert [name for name in os.listdir(folder) if name.startswith(".")] == []
 
