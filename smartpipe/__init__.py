@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from smartpipe.operations.tree import pack, unpack
     from smartpipe.shards.reports import BackupReport, CompactReport, GcReport
     from smartpipe.shards.store import ShardStore
+    from smartpipe.shards.verify import StoreReport
 
 __version__ = "0.1.0"
 
@@ -62,6 +63,7 @@ _LATER = {
     "RebuildReport": "container.recovery.rebuild",
     "RecoverReport": "container.recovery.recover",
     "ShardStore": "shards.store",
+    "StoreReport": "shards.verify",
     "VerifyReport": "container.recovery.verify",
     "check": "operations.check",
     "concat": "operations.convert",
@@ -114,6 +116,7 @@ __all__ = [
     "SmartPipeWriter",
     "Split",
     "StorageError",
+    "StoreReport",
     "TruncatedError",
     "VerifyReport",
     "WorkerError",

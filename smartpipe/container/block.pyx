@@ -58,7 +58,7 @@ cdef class Block:
             self.loaded = [None] * record.larges
         status = directory_decode(lead, record, self.segments, raw)
         if status != SP_OK:
-            raise source.failure(status, "the directory and key of the record", None, offset)
+            raise source.failure(status, "the directory and key of the record", self.key, offset)
         if self.key is None:
             self.key = PyBytes_FromStringAndSize(<char *>lead + sp_key_position(record), record.key_length)
         if raw[0] > source.limit:

@@ -8,8 +8,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_KEY, SP_LISTED, SP_OVERLAP, SP_METADATA, SP_NONE, SP_OK, SP_RECORD_HEADER, SP_SIZES, record_decode,
-    sp_cursor, sp_entry, sp_key_position, sp_lead_size, sp_pair, sp_record, sp_segment,
+    SP_BLOCK, SP_FILE_HEADER, SP_KEY, SP_LISTED, SP_OVERLAP, SP_METADATA, SP_NONE, SP_OK, SP_RECORD_HEADER, SP_SIZES,
+    record_decode, sp_cursor, sp_entry, sp_key_position, sp_lead_size, sp_pair, sp_record, sp_segment,
 )
 from smartpipe.container.block cimport Block
 from smartpipe.container.frames cimport Frames
@@ -87,7 +87,7 @@ cdef class Format2(Layout):
             self.complaints.append(
                 f"{self.index_path}: {complaint}; {max(self.size, start) - start} bytes of data were "
                 "scanned instead")
-        if 0 < self.size < start:
+        if 0 < self.size < SP_FILE_HEADER:
             self.complaints.append(f"{self.source.path}: the file ends within its header, after {self.size} bytes")
         if scan.torn and not self.source.writer():
             self.complaints.append(f"{self.source.path}: an unfinished block at the end, {self.size - self.tally.end} "

@@ -14,6 +14,7 @@ cdef class Frames:
     cdef readonly uint64_t floor   # a frame lists blocks up to here, whose data may not all have arrived
     cdef readonly bint closed      # the last frame says that the pipe was closed cleanly
     cdef readonly bint whole       # nothing but good frames lies in the file, so that more can be appended
+    cdef bint may_be_cut           # what lies behind the end of the data is listed nevertheless, each block an error
     cdef readonly uint64_t size    # bytes of the header and the good frames
     cdef readonly uint64_t count   # good frames
     cdef readonly uint64_t loose   # entries in frames without a table

@@ -35,7 +35,8 @@ cdef class Frames:
 def read_frames(str path, Source source, bint check):
     """Read the index file of a data file; what is missing or bad there is left to a scan.
 
-    With `check`, and in a small index, every page of it is checked now, otherwise when it is touched.
+    With `check`, and in a small index, every page of it is checked now, otherwise when it is touched. A shard that was
+    cut is read without `check`: the store has to know which of its keys are lost.
     """
     cdef Frames frames = Frames()
     try:
@@ -54,6 +55,7 @@ def read_frames(str path, Source source, bint check):
     if mapped is None:
         frames.complaint = "the index is empty"
         return frames
+    frames.may_be_cut = source.shard and not check
     take(frames, path, mapped, size, source, check or size <= SMALL)
     if frames.tally.end > source_start and not same_history(frames, source):
         return without_index(frames, "the index belongs to another history of this data")
@@ -119,7 +121,8 @@ cdef int take(Frames frames, str path, Mapped mapped, uint64_t size, Source sour
         if status != SP_OK:
             frames.complaint = f"the index is damaged at offset {offset}: {words(status)}"
             break
-        if frame.to > frames.data_size and (frame.flags & SP_FRAME_CLOSED or frames.data_size < frame.synced):
+        if not frames.may_be_cut and frame.to > frames.data_size and (
+                frame.flags & SP_FRAME_CLOSED or frames.data_size < frame.synced):
             raise errors.TruncatedError(f"the file has {frames.data_size} bytes, its index covers {frame.to}: it was "
                                         "cut; smartpipe recover reads what is left",
                                         path=source.path, offset=frames.data_size)
@@ -142,7 +145,8 @@ cdef int take_frame(Frames frames, Mapped mapped, uint64_t offset, sp_frame *fra
                             f"not {tally.end}")
         return 0
     try:
-        if frame.to > frames.data_size:
+        if frame.to > frames.data_size and not (
+                frames.may_be_cut and (frame.flags & SP_FRAME_CLOSED or frames.data_size < frame.synced)):
             # The power failed before all of the data arrived: the data is asked, and what is listed here is not cut.
             frames.complaint = f"the index covers {frame.to} bytes of data, of which {frames.data_size} are there"
             frames.floor = frames.index.listed_end(mapped, offset, frame, frames.data_size)

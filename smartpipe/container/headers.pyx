@@ -45,11 +45,11 @@ def header_of(file, path):
 
 
 def shard_header(file, path):
-    """Return (file id, codec number) of an open shard of a store. A file that is none is FormatError, a damaged header
+    """Return (file id, codec number) of an open shard of a store. A pipe that is none is FormatError, a damaged header
     CorruptError, and one that the file ends within TruncatedError."""
     header = decoded(file, path, True)
     if header is None:
-        raise errors.FormatError("this is no shard of a store", path=path, offset=0)
+        raise errors.CorruptError(f"the file header: {words(SP_MAGIC)}", path=path, offset=0)
     if header[0] is None:
         raise errors.TruncatedError("the file ends within its header", path=path, offset=file.size())
     return header
@@ -71,10 +71,9 @@ cdef object decoded(file, path, bint shard):
     cdef bytes start = file.read_at(0, SP_FILE_HEADER)
     cdef int status = file_decode(start, len(start), &header)
     if status == SP_OK and bool(header.flags & SP_SHARD) != shard:
-        if not shard:
-            raise errors.FormatError("this is a shard of a store: smartpipe.ShardStore opens the folder it lies in",
-                                     path=path)
-        return None
+        raise errors.FormatError("this is a pipe, and no shard of a store" if shard else
+                                 "this is a shard of a store: smartpipe.ShardStore opens the folder it lies in",
+                                 path=path)
     if status == SP_OK:
         return header.id, header.codec
     if status == SP_MAGIC:

@@ -87,7 +87,7 @@ cdef class Scan(Walk):
     def finish(self, uint64_t offset, bint zeros):
         """The scan ended at an offset: decide what is a torn tail."""
         cdef uint64_t synced = self.tally.synced, kept
-        if self.size < synced:
+        if self.size < synced and (self.check or not self.source.shard):
             raise errors.TruncatedError(f"the file has {self.size} bytes, of which {synced} had been synced",
                                         path=self.source.path, offset=self.size)
         kept = max(synced, self.floor)

@@ -44,7 +44,13 @@ cdef class Catalog:
             self.runs.append(None)
             self.add_place()
         self.indexes[place] = index
-        self.enter(place, count)
+        try:
+            self.enter(place, count)
+        except BaseException:
+            # What it took the place of counts again.
+            self.drop(place)
+            self.rebuild(0)
+            raise
         return place
 
     cdef int enter(self, int place, uint64_t count) except -1:

@@ -12,6 +12,7 @@ from smartpipe.shards.manifest import NEW, Manifest, Manifests, read_whole, remo
 
 VERSION = 1
 STORE = "store"
+BEGINNING = b'{"smartpipe store"'
 MANIFESTS = "manifest"
 KEYS = "keys.lock"
 LEASES = "leases"
@@ -70,10 +71,17 @@ def open_folder(path: str | os.PathLike[str], writes: bool, codec: int = 0) -> F
         raise errors.FormatError("this is a file; a store is a folder", path=shown)
     if not os.path.exists(os.path.join(place, STORE)):
         if os.path.isdir(place) and not is_begun(place):
-            raise errors.FormatError("this folder holds other things, and no store", path=shown)
+            id = lost_id(place)
+            if id is None:
+                raise errors.FormatError("this folder holds other things, and no store", path=shown)
+            return restored(place, id, writes)
         if not writes:
             raise errors.PipeNotFoundError("there is no store", path=shown)
-        begin(place, codec)
+        begin(place, os.urandom(8).hex(), codec)
+    return opened(place, writes)
+
+
+def opened(place: str, writes: bool) -> Folder:
     folder = read_folder(place)
     if writes:
         folder.complete()
@@ -87,7 +95,38 @@ def is_begun(place: str) -> bool:
     return STORE in names or all(name.startswith(f".{STORE}.") for name in names)
 
 
-def begin(place: str, codec: int) -> None:
+def lost_id(place: str) -> str | None:
+    """Return the id of the store that a folder was, whose own file is missing, as its last good manifest tells."""
+    manifests = Manifests(os.path.join(place, MANIFESTS), None)
+    for number in reversed(manifests.numbers()):
+        try:
+            return manifests.read(number).store
+        except (FileNotFoundError, errors.CorruptError):
+            continue
+    return None
+
+
+def restored(place: str, id: str, writes: bool) -> Folder:
+    """Open a store whose own file is missing. The key of the hash only has to be the same for all processes that have
+    the store open, so that another is as good where there are none."""
+    path = os.path.join(place, STORE)
+    if not writes:
+        errors.warn(f"{path}: the file is missing; the store is read without it")
+        return Folder(place, id, os.urandom(16), 0)
+    leases = disk.open(os.path.join(place, LEASES), os.O_RDWR | os.O_CREAT)
+    try:
+        if is_range_held(leases, 0, PROBE):
+            raise errors.LockedError(
+                "the file is missing, and can be made anew when no process has the store open any more", path=path
+            )
+    finally:
+        leases.close()
+    begin(place, id, 0)
+    errors.warn(f"{path}: the file was missing, and is made anew")
+    return opened(place, writes)
+
+
+def begin(place: str, id: str, codec: int) -> None:
     """Begin a store. Of several processes that do so at the same time the first one's counts."""
     try:
         disk.make_folder(place)
@@ -96,7 +135,7 @@ def begin(place: str, codec: int) -> None:
         pass
     content = {
         "smartpipe store": VERSION,
-        "id": os.urandom(8).hex(),
+        "id": id,
         "hash_key": os.urandom(16).hex(),
         "codec": CODECS[codec],
     }
@@ -118,7 +157,15 @@ def begin(place: str, codec: int) -> None:
 
 def read_folder(place: str) -> Folder:
     path = os.path.join(place, STORE)
-    content = unsealed(read_whole(path, MOST), path)
+    data = read_whole(path, MOST)
+    try:
+        content = unsealed(data, path)
+    except errors.CorruptError as error:
+        if data.startswith(BEGINNING):
+            raise errors.CorruptError(
+                f"{error.args[0]}; put a copy of this file back, or remove it, and it is made anew", path=path
+            ) from None
+        raise errors.FormatError("this is not the file of a store", path=path) from None
     version = content.get("smartpipe store")
     if version != VERSION:
         raise errors.FormatError(

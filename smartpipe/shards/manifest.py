@@ -143,7 +143,8 @@ def read_whole(path: str, most: int) -> bytes:
 class Manifests:
     """The manifests in a folder."""
 
-    def __init__(self, folder: str, store: str) -> None:
+    def __init__(self, folder: str, store: str | None) -> None:
+        """`store` None: of whichever store they are."""
         self.folder = folder
         self.store = store
 
@@ -155,7 +156,7 @@ class Manifests:
         try:
             names = os.listdir(self.folder)
         except FileNotFoundError:
-            return []  # who begins the store has not come so far, or was killed
+            return []  # in a copy, or where the store is just begun
         return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
     def last(self) -> Manifest:
@@ -165,15 +166,21 @@ class Manifests:
             numbers = self.numbers()
             if not numbers:
                 raise errors.PipeNotFoundError("the store has no manifest", path=self.folder)
-            path = self.path(numbers[-1])
             try:
-                data = read_whole(path, MOST)
+                return self.read(numbers[-1])
             except FileNotFoundError:
                 continue  # others were faster, and have a higher one
-            manifest = Manifest.decode(data, path)
-            if manifest.number != numbers[-1] or manifest.store != self.store:
-                raise errors.CorruptError(f"this is manifest {manifest.number} of store {manifest.store}", path=path)
-            return manifest
+
+    def read(self, number: int) -> Manifest:
+        """Return a manifest. FileNotFoundError where it is not there, CorruptError where it is damaged, FormatError
+        where it is of another version, or of another store."""
+        path = self.path(number)
+        manifest = Manifest.decode(read_whole(path, MOST), path)
+        if self.store not in (manifest.store, None):
+            raise errors.FormatError(f"this is a manifest of the store {manifest.store}, not {self.store}", path=path)
+        if manifest.number != number:
+            raise errors.CorruptError(f"this is manifest {manifest.number}, not {number}", path=path)
+        return manifest
 
     def exists(self, number: int) -> bool:
         return os.path.exists(self.path(number))

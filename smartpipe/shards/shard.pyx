@@ -74,6 +74,10 @@ def open_shard(folder, listed, limit):
     """Open a shard that a manifest lists, for reading. FileNotFoundError where its file is not there."""
     cdef Shard shard = Shard(listed.id, os.path.join(folder, listed.data), listed.codec, listed.counter)
     shard.layout = Format2(source_of(shard.data, shard.id, limit), index_of(shard.data), shard.codec, False)
+    if shard.layout.tally.end > shard.layout.size:
+        shard.layout.complaints.append(
+            f"{shard.data}: the file was cut: it has {shard.layout.size} bytes, and its index lists "
+            f"{shard.layout.tally.end}; the blocks behind them are lost")
     shard.layout.warn()
     return shard
 
@@ -123,6 +127,10 @@ def adopt_shard(folder, listed, limit, is_open):
         source = source_of(shard.data, shard.id, limit)
         output, cut = append2(Paths(os.path.splitext(shard.data)[0], None), source, file,
                               Found(2, shard.id, shard.codec))
+    except errors.CorruptError as error:
+        file.close()
+        errors.warn(f"{error}; nothing is appended to this shard")
+        return None
     except BaseException:
         file.close()
         raise

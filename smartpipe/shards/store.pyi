@@ -13,6 +13,7 @@ from smartpipe.shards.folder import Folder
 from smartpipe.shards.manifest import Manifest
 from smartpipe.shards.reports import BackupReport, CompactReport, GcReport
 from smartpipe.shards.shard import Shard
+from smartpipe.shards.verify import StoreReport
 
 _Default = TypeVar("_Default")
 _Pairs = Mapping[Buffer, Buffer] | Iterable[tuple[Buffer, Buffer]]
@@ -86,6 +87,7 @@ class ShardStore:
         threads: int = 1,
         readahead: int = ...,
     ) -> Iterator[tuple[bytes, Block]]: ...
+    def verify(self, *, progress: Callable[[int, int], object] | None = None) -> StoreReport: ...
     def backup(
         self, dst: str | os.PathLike[str], *, progress: Callable[[int, int], object] | None = None
     ) -> BackupReport: ...

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Mapping
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport UINT64_MAX
 from libc.string cimport memcpy
 
 from smartpipe._codec cimport SP_BLOCK, SP_HASH_KEY, SP_TOMBSTONE, siphash
@@ -27,7 +28,9 @@ from smartpipe.container.writer import wanted_codec
 from smartpipe.shards.folder import COUNTERS, KEYS, LEASES, open_folder
 from smartpipe.shards.items import Items
 from smartpipe.shards.manifest import Listed
+from smartpipe.shards.rebuild import current
 from smartpipe.shards.shard import adopt_shard, create_shard, index_of, open_shard
+from smartpipe.shards.verify import verify_store
 
 SHARD_SIZE = 256 << 20
 GRACE = 60.0  # s that a file stays which nobody seems to need any more
@@ -205,14 +208,19 @@ cdef class ShardStore:
         return 0
 
     def _open(self, listed):
-        # In this order: what is written meanwhile is looked at again.
-        cdef uint64_t seen = 0 if self.counters is None else self.counters.get(listed.counter)
         cdef Shard shard = open_shard(self.path, listed, self.limit)
-        shard.seen = seen
+        # Not what the counter says: that may be of a shard that had it before, or of what was appended meanwhile.
+        shard.seen = shard.layout.tally.end
         return shard
 
     cdef int install(self, Shard shard) except -1:
-        shard.place = self.catalog.take(shard.layout.index, shard.layout.whole)
+        try:
+            shard.place = self.catalog.take(shard.layout.index, shard.layout.whole)
+        except errors.CorruptError as damage:
+            # A page of a large index. Nobody has numbers of its entries yet.
+            shard.layout.index = None
+            shard.layout.rebuild(damage)
+            shard.place = self.catalog.take(shard.layout.index, shard.layout.whole)
         if shard.place == len(self.places):
             self.places.append(None)
         self.places[shard.place] = shard
@@ -235,7 +243,10 @@ cdef class ShardStore:
         with self.table:
             while True:
                 seen = 0 if self.counters is None else self.counters.get(0)
-                manifest = self.folder.manifests.last()
+                manifest = current(self.folder, self.mode == "a", seen, self.manifest)
+                if manifest.number > seen and self.counters is not None and self.mode == "a":
+                    self.counters.lift(0, manifest.number)  # whoever committed it was killed, or is just doing so
+                    seen = manifest.number
                 if self._lease(manifest.number):
                     try:
                         self._take(manifest)
@@ -243,7 +254,7 @@ cdef class ShardStore:
                     except FileNotFoundError as error:
                         if isinstance(error, errors.SmartPipeError):
                             raise
-                        if self.folder.manifests.last().number == manifest.number:
+                        if 0 < manifest.number == self.folder.manifests.last().number:
                             raise errors.CorruptError("the shard is missing: all that it held is lost, if no copy of "
                                                       "the file comes back", path=error.filename) from error
             self.seen = seen
@@ -252,7 +263,7 @@ cdef class ShardStore:
 
     def _lease(self, number):
         """Keep the shards of a manifest from being removed; False where they may be already."""
-        if self.leases is None:
+        if self.leases is None or number == 0:
             return True
         lock_range(self.leases, number, 1, False, True)
         if self.folder.manifests.exists(number):
@@ -279,6 +290,9 @@ cdef class ShardStore:
                 gone.append(old)
         for shard in gone:
             self.forget(shard)
+        if self.own is not None and self.own.id in manifest.shards:
+            # In a manifest that was made anew it may be another.
+            self.own.counter = manifest.shards[self.own.id].counter
 
     cdef bint find(self, bytes key, uint32_t *place, uint64_t *number, sp_entry *entry) except -1:
         """The record that counts for a key, also a tombstone; False where there is none."""
@@ -572,6 +586,9 @@ cdef class ShardStore:
             if self.each and shard is not self.own:
                 shard.sync()  # who wrote it may not have promised that
             return False
+        if entry.stamp == UINT64_MAX:
+            raise errors.CorruptError("the record has the last stamp there is, and nothing can be later",
+                                      path=shard.data, block=key, offset=entry.offset)
         encoder.record.stamp = entry.stamp + 1
         self.died += entry.size
         return True
@@ -660,22 +677,27 @@ cdef class ShardStore:
 
     def _tell(self):
         """Let other processes know that there is a new manifest, and take it in."""
-        self.counters.increase(0)
+        self.counters.lift(0, self.folder.manifests.numbers()[-1])
         self._reload()
 
     def _finish_shard(self):
         """Close the shard that this process fills: it never changes again."""
         cdef Shard own = self.own
+        manifests = self.folder.manifests
         with errors.storage_errors(self.path):
             own.output.seal()
-            self.folder.manifests.commit(
-                self.manifest,
-                lambda last: None if last.shards[own.id].counter == 0 else last.with_shards(
-                    Listed(own.id, os.path.basename(own.data), own.codec, 0)))
-            own.output.release()
-            with self.table:
-                self.own = None
-                self._tell()
+            try:
+                manifests.commit(
+                    self.manifest,
+                    lambda last: None if last.shards[own.id].counter == 0 else last.with_shards(
+                        Listed(own.id, os.path.basename(own.data), own.codec, 0)))
+            finally:
+                # Also where an error came behind the commit: readers do not look at it any more.
+                if manifests.last().shards[own.id].counter == 0:
+                    own.output.release()
+                    with self.table:
+                        self.own = None
+                        self._tell()
 
     def put_many(self, blocks, *, overwrite=False):
         """Store many blocks, (key, pairs) or (key, value) as of `put` and `put_bytes`, from a mapping or an iterable.
@@ -841,7 +863,7 @@ cdef class ShardStore:
                         manifests.commit(manifests.last(),
                                          lambda last: None if id in last.shards else last.with_shards(listed))
                 except BaseException:
-                    refused = True
+                    refused = id not in manifests.last().shards  # an error may come behind the commit
                     raise
                 finally:
                     shard.output.release()
@@ -973,6 +995,23 @@ cdef class ShardStore:
                 self._reload()
             for shard in list(self.growing):
                 self.look(shard)
+
+    def verify(self, *, progress=None):
+        """Look at every byte of the store, and return a `StoreReport` of what is whole and what is not.
+
+        Damage is never an error, and does not end it. What others write meanwhile is verified as far as it was written
+        when its shard's turn came. `progress` is called with (bytes done, bytes in all).
+
+        >>> import tempfile
+        >>> with ShardStore(tempfile.mkdtemp() + "/pages") as store:
+        ...     store.put_bytes(b"https://a", b"<html>")
+        ...     report = store.verify()
+        >>> report.ok, report.keys, report.blocks
+        (True, 1, 1)
+        """
+        with errors.storage_errors(self.path):
+            self.refresh()
+            return verify_store(self.folder, self.manifest, len(self), self.limit, progress)
 
     def stats(self):
         """Return numbers of what there is now.

@@ -30,7 +30,8 @@ SLOT_NUMBER = 2**48 - 1
 CLOSED = 1
 ENDED = 2
 NONE, ZLIB, ZSTD, LZ4 = 0, 1, 2, 3
-BLOCK, METADATA, DICTIONARY = 0, 2, 3
+BLOCK, TOMBSTONE, METADATA, DICTIONARY = 0, 1, 2, 3
+SHARD = 1  # the required flag of a data file that is one
 SKIPPABLE = 128  # kinds from here on may be skipped by a reader that does not know them
 
 
@@ -101,7 +102,7 @@ class Scan:
     tail: tuple[int, int] | None = None
 
 
-def read_file_header(data: bytes) -> FileHeader:
+def read_file_header(data: bytes, shard: bool = False) -> FileHeader:
     if len(data) < FILE_HEADER.size:
         raise Corrupt(f"{len(data)} bytes are no file header")
     magic, file_id, required, _, codec, zeros, crc = FILE_HEADER.unpack_from(data)
@@ -109,7 +110,7 @@ def read_file_header(data: bytes) -> FileHeader:
         raise Refused(f"magic {magic!r}")
     if zlib.crc32(data[: FILE_HEADER.size - U32.size]) != crc:
         raise Corrupt("crc of the file header")
-    if required:
+    if required != (SHARD if shard else 0):
         raise Refused(f"required flags {required:#x}")
     if any(zeros):
         raise Refused(f"reserved bytes {zeros!r}")
@@ -132,7 +133,7 @@ def bound_crc(file_id: int, at: int, rest: bytes) -> int:
     return zlib.crc32(BOUND.pack(file_id, at) + rest)
 
 
-def scan(data: bytes, file_id: int, start: int = FILE_HEADER.size) -> Scan:
+def scan(data: bytes, file_id: int, start: int = FILE_HEADER.size, shard: bool = False) -> Scan:
     """Walk from start to the end of the data. FORMAT.md, *Reading without an index, and tails*, steps 1 to 4."""
     found = Scan()
     at = start
@@ -151,7 +152,8 @@ def scan(data: bytes, file_id: int, start: int = FILE_HEADER.size) -> Scan:
             found.tail = at, len(data)
             break
         else:
-            if record.kind < SKIPPABLE and record.kind not in (BLOCK, METADATA, DICTIONARY):
+            known = (BLOCK, METADATA, DICTIONARY, *((TOMBSTONE,) if shard else ()))
+            if record.kind < SKIPPABLE and record.kind not in known:
                 raise Refused(f"record at {at}: kind {record.kind}")
             found.records.append(record)
             at = record.end
@@ -244,8 +246,8 @@ def read_lz4(stored: bytes, raw: int) -> bytes:
 
 def find_dictionary(data: bytes, number: int) -> bytes:
     """The first copy of a dictionary that is good. Raises Corrupt where there is none."""
-    file_id = read_file_header(data).file_id
-    for record in scan(data, file_id).records:
+    (file_id,) = U64.unpack_from(data, 8)
+    for record in scan(data, file_id, shard=True).records:
         if record.kind == DICTIONARY and record.dictionary == number:
             try:
                 key, pairs = read_record(data, record)
@@ -271,6 +273,8 @@ def read_record(data: bytes, record: Record, max_block_size: int = 2**28) -> tup
         raise Corrupt(f"record at {record.offset}: large values {numbers} of {record.pairs} pairs")
     if record.kind == METADATA and key:
         raise Corrupt(f"record at {record.offset}: metadata with the key {key!r}")
+    if record.kind == TOMBSTONE and record.pairs:
+        raise Corrupt(f"record at {record.offset}: a tombstone of {record.pairs} pairs")
     if raw_size(data, record) > max_block_size:
         raise Refused(f"record at {record.offset}: over {max_block_size} bytes")
     at = record.offset + record.lead_size
@@ -496,6 +500,19 @@ class Pipe:
                     result.append((key, error))
         return result
 
+    def versions(self) -> list[tuple[bytes, int, Pairs | None]]:
+        """Of a shard: the key and the stamp of each block, with its pairs, and of each tombstone, with None, in the
+        order of the file. Raises Corrupt or Refused where one can not be read."""
+        result: list[tuple[bytes, int, Pairs | None]] = []
+        for entry in [entry for frame in self.index.frames for entry in frame.entries] if self.index else []:
+            pairs = self._read_listed(entry)
+            result.append((entry.key, entry.stamp, None if entry.kind == TOMBSTONE else pairs))
+        for record in self.scanned.records:
+            if record.kind in (BLOCK, TOMBSTONE):
+                key, pairs = read_record(self.data, record)
+                result.append((key, record.stamp, None if record.kind == TOMBSTONE else pairs))
+        return result
+
     @property
     def blocks(self) -> list[tuple[bytes, Pairs]]:
         """All blocks in the order of the file. Raises Corrupt or Refused where one can not be read."""
@@ -545,13 +562,13 @@ class Pipe:
         return pairs
 
 
-def read(data: bytes, index: bytes | None = None) -> Pipe:
+def read(data: bytes, index: bytes | None = None, shard: bool = False) -> Pipe:
     """Open a pipe: the index as far as it is healthy, the rest scanned. Raises Refused, Corrupt and Truncated."""
-    file_id = read_file_header(data).file_id if len(data) >= FILE_HEADER.size else None
+    file_id = read_file_header(data, shard).file_id if len(data) >= FILE_HEADER.size else None
     listed = read_index(index, data, file_id) if index is not None else None
     if file_id is None:
         return Pipe(data, 0, listed, Scan())  # what a kill at creation leaves
-    return Pipe(data, file_id, listed, scan(data, file_id, listed.end if listed else FILE_HEADER.size))
+    return Pipe(data, file_id, listed, scan(data, file_id, listed.end if listed else FILE_HEADER.size, shard))
 
 
 @dataclass(frozen=True)

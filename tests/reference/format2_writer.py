@@ -23,7 +23,9 @@ from .format2 import (
     NONE,
     RECORD_HEADER,
     RECORD_MAGIC,
+    SHARD,
     SLOT_NUMBER,
+    TOMBSTONE,
     U32,
     Entry,
     bound_crc,
@@ -49,6 +51,7 @@ class Writer:
         large: int = 4096,
         deflate: Callable[[bytes], bytes] = zlib.compress,
         stamp: int = 1_700_000_000_000_000_000,
+        shard: bool = False,
     ) -> None:
         self.file_id = file_id
         self.codec = codec
@@ -63,8 +66,9 @@ class Writer:
         self._totals = [0, 0, 0]
         self._last_crc = 0
         self._metadata = 0
+        self._stamp = 0
         self._dictionaries: list[int] = []
-        header = FILE_HEADER.pack(FILE_MAGIC, file_id, 0, 0, codec, bytes(3), 0)[:-4]
+        header = FILE_HEADER.pack(FILE_MAGIC, file_id, SHARD if shard else 0, 0, codec, bytes(3), 0)[:-4]
         self.data = bytearray(header + U32.pack(zlib.crc32(header)))
         header = INDEX_HEADER.pack(INDEX_MAGIC, file_id, 0, 0, hash_key, bytes(20), 0)[:-4]
         self.index = bytearray(header + U32.pack(zlib.crc32(header)))
@@ -117,7 +121,7 @@ class Writer:
         )
         self._last_crc = bound_crc(self.file_id, offset, header[8:])
         self.data += RECORD_MAGIC + U32.pack(self._last_crc) + header[8:] + directory + key + head_stored + segments
-        if kind == BLOCK:
+        if kind in (BLOCK, TOMBSTONE):
             raw = len(head) + sum(len(value) for value, large in zip(values, is_large, strict=True) if large)
             lead = size - len(segments)
             self._entries.append(Entry(key, offset, self.stamp, size, lead, raw, len(pairs), kind, self.codec))
@@ -125,6 +129,7 @@ class Writer:
             self._metadata = offset
         if kind == DICTIONARY:
             self._dictionaries.append(offset)
+        self._stamp = max(self._stamp, self.stamp)
         self.stamp += 1
         self.ordinal += 1
         return offset
@@ -155,7 +160,8 @@ class Writer:
                 0,
             )
             keys += entry.key
-            self._totals = [sum(both) for both in zip(self._totals, (1, entry.pairs, entry.raw), strict=True)]
+            if entry.kind == BLOCK:
+                self._totals = [sum(both) for both in zip(self._totals, (1, entry.pairs, entry.raw), strict=True)]
         count = len(entries) * 4 // 3 + 1 if slots is None else slots
         table = make_slots([entry.key for entry in entries], self.hash_key, count) if count else []
         dictionaries, self._dictionaries = self._dictionaries, []
@@ -174,7 +180,7 @@ class Writer:
             len(keys),
             count,
             *self._totals,
-            self.stamp - 1 if self.ordinal else 0,
+            self._stamp,
             self._metadata,
             len(dictionaries),
             self._last_crc,

@@ -28,7 +28,7 @@ class Inspection:
     def __init__(self, subject: Subject, index_path: str) -> None:
         # A writer writes data before it lists it: read in this order, there is no less data than the index says.
         self.source = subject.source
-        self.listing = Listing(index_path, subject.source.id)
+        self.listing = Listing(index_path, subject.source.id, subject.source.shard)
         self.size = subject.source.size()
         self.survey = Survey(self.source, self.size)
         if self._other_history():

@@ -7,8 +7,8 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memset
 
 from smartpipe._codec cimport (
-    SP_ENTRY, SP_FILE_HEADER, SP_FRAME_CLOSED, SP_FRAME_ENDED, SP_HASH_KEY, SP_INDEX_HEADER, SP_OK, SP_PAGE, SP_SLOT,
-    SP_TRUNCATED, Buffer, crc32, frame_decode, index_decode, run_entry, run_place, siphash, sp_entry, sp_frame,
+    SP_BLOCK, SP_ENTRY, SP_FILE_HEADER, SP_FRAME_CLOSED, SP_FRAME_ENDED, SP_HASH_KEY, SP_INDEX_HEADER, SP_OK, SP_PAGE,
+    SP_SLOT, SP_TRUNCATED, Buffer, crc32, frame_decode, index_decode, run_entry, run_place, siphash, sp_entry, sp_frame,
     sp_frame_body, sp_frame_sums, sp_index, sp_load32, sp_load64, words,
 )
 from smartpipe.container.index cimport Index, Mapped, Run
@@ -89,7 +89,8 @@ cdef class Frame:
 cdef class Listing:
     """The frames of an index file as far as their headers are good; `faults` lists what is not as it should be.
 
-    `complaint` tells why none of it can be used for the data file with an id: it is missing, stale or another's.
+    `complaint` tells why none of it can be used for the data file with an id: it is missing, stale or another's. That
+    of a `shard` lists tombstones too, which are no blocks.
     """
     cdef readonly list frames
     cdef readonly list faults
@@ -97,8 +98,10 @@ cdef class Listing:
     cdef readonly uint64_t size
     cdef Mapped mapped
     cdef bytes hash_key
+    cdef bint shard
 
-    def __init__(self, str path, uint64_t id):
+    def __init__(self, str path, uint64_t id, bint shard=False):
+        self.shard = shard
         self.frames = []
         self.faults = []
         self.hash_key = bytes(SP_HASH_KEY)
@@ -280,9 +283,10 @@ cdef class Listing:
                 break
             for number in range(frame.c.entries):
                 run_entry(&frame.run.c, number, &entry)
-                blocks += 1
-                pairs += entry.pairs
-                raw += entry.raw
+                if not self.shard or entry.kind == SP_BLOCK:
+                    blocks += 1
+                    pairs += entry.pairs
+                    raw += entry.raw
                 stamp = max(stamp, entry.stamp)
                 last = max(last, entry.offset)
             yield frame, (blocks, pairs, raw), stamp, last

@@ -8,8 +8,8 @@ from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_DICTIONARY, SP_DIRECTORY_ENTRY, SP_FILE_HEADER, SP_KIND_OPTIONAL, SP_METADATA, SP_OK,
-    SP_RECORD_HEADER, Buffer, crc32, record_decode, sp_entry, sp_key_position, sp_lead_size, sp_load32, sp_record,
+    SP_BLOCK, SP_DICTIONARY, SP_DIRECTORY_ENTRY, SP_FILE_HEADER, SP_KIND_OPTIONAL, SP_METADATA, SP_OK, SP_RECORD_HEADER,
+    SP_TOMBSTONE, Buffer, crc32, record_decode, sp_entry, sp_key_position, sp_lead_size, sp_load32, sp_record,
 )
 from smartpipe.container.block cimport Block
 from smartpipe.container.index cimport Index
@@ -85,6 +85,10 @@ cdef class Record:
     @property
     def is_block(self):
         return self.c.kind == SP_BLOCK
+
+    @property
+    def is_tombstone(self):
+        return self.c.kind == SP_TOMBSTONE
 
     @property
     def is_metadata(self):
@@ -177,6 +181,8 @@ cdef class Survey(Walk):
         block.open_record(self.source, record.offset, &record.c, memory.data, n, memory, &raw)
         if record.c.kind == SP_METADATA and record.c.key_length > 0:
             raise errors.CorruptError("a metadata record with a key", path=self.source.path, offset=record.offset)
+        if record.c.kind == SP_TOMBSTONE and record.c.pairs > 0:
+            raise errors.CorruptError("a tombstone with pairs", path=self.source.path, offset=record.offset)
         block.load_all()
         if record.c.kind == SP_DICTIONARY and self.source.dictionary_at(record.offset) is None:
             raise errors.CorruptError("a dictionary record that is none", path=self.source.path, offset=record.offset)

@@ -72,13 +72,21 @@ def verify(
     """
     paths = paths_of(path)
     limit = check_limit(max_block_size)
+    return verified(lambda: identify(paths, limit), paths, progress)
+
+
+def verified(
+    identified: Callable[[], Subject], paths: Paths, progress: Callable[[int, int], object] | None
+) -> VerifyReport:
+    """Verify what `identified` opens; more than once where it does not stay as it is meanwhile."""
     for attempt in range(ATTEMPTS):
         with errors.storage_errors(paths.prefix):
-            subject = identify(paths, limit)
+            subject = identified()
         try:
-            size = subject.source.size()
+            size, written = subject.source.size(), subject.is_written()
             report = _report(subject, paths, progress)
-            if report.ok or attempt == ATTEMPTS - 1 or (_is_named(subject) and subject.source.size() >= size):
+            stayed = _is_named(subject) and subject.source.size() >= size and subject.is_written() == written
+            if report.ok or attempt == ATTEMPTS - 1 or stayed:
                 return report
         finally:
             subject.source.close()

@@ -25,6 +25,7 @@ def verify2(subject: Subject, paths: Paths, progress: Callable[[int, int], objec
 class _Verification:
     def __init__(self, subject: Subject, paths: Paths) -> None:
         self.subject = subject
+        self.shard = subject.source.shard
         self.written = subject.is_written()
         self.inspection = Inspection(subject, paths.index)
         self.data_path = subject.source.path
@@ -91,7 +92,7 @@ class _Verification:
         whole = False
         block = None
         try:
-            if not (record.is_block or record.is_metadata or record.is_dictionary or record.is_optional):
+            if not (self.listed(record) or record.is_metadata or record.is_dictionary or record.is_optional):
                 raise errors.FormatError(f"a record of kind {record.kind}, which this version does not know")
             block = self.inspection.survey.block(record)
             whole = True
@@ -113,11 +114,16 @@ class _Verification:
                 self.copies.whole.add(record.dictionary)
             if record.is_block and block is not None:
                 self.found.blocks += 1
-                self.duplicate(block, record)
+                if not self.shard:
+                    self.duplicate(block, record)
         else:
             self.found.damaged += 1
             self.whole = False
         self.compare(record, visit)
+
+    def listed(self, record: Record) -> bool:
+        """Whether the index has an entry for such a record."""
+        return record.is_block or (self.shard and record.is_tombstone)
 
     def follow(self, record: Record) -> None:
         """Check how a record follows the ones before it."""
@@ -136,7 +142,7 @@ class _Verification:
             self.bad("lost", record.offset, 0, f"{plural(missing, 'record')} before this one are missing")
         elif missing < 0:
             self.bad("damaged", record.offset, size, f"the ordinal is {record.ordinal}, not {self.ordinal}", record.key)
-        if record.stamp <= self.stamp:
+        if record.stamp <= self.stamp and not self.shard:
             self.bad("damaged", record.offset, size, "the stamp is not larger than the one before", record.key)
         if record.synced > record.offset:
             self.bad("damaged", record.offset, size, f"it says that {record.synced} bytes had been synced", record.key)
@@ -147,7 +153,7 @@ class _Verification:
             self.metadata = record.offset
         if record.is_dictionary:
             self.dictionaries.append(record.offset)
-        if record.is_metadata or record.is_block or record.is_dictionary:
+        if record.is_metadata or self.listed(record) or record.is_dictionary:
             self.listed_crc = record.crc
 
     def duplicate(self, block: Block, record: Record) -> None:
@@ -239,7 +245,7 @@ class _Verification:
                 0, 0, f"it lists a block at {stray.offset} of the data, within the record at {record.offset}", stray.key
             )
         if entry is None:
-            if record.is_block and record.key is not None:
+            if self.listed(record) and record.key is not None:
                 if record.offset >= self.inspection.covered:
                     self.unlisted += 1
                 elif self.inspection.listing.frames[bisect_right(self.starts, record.offset) - 1].good:
