@@ -684,17 +684,22 @@ cdef class ShardStore:
     def _finish_shard(self):
         """Close the shard that this process fills: it never changes again."""
         cdef Shard own = self.own
+        manifests = self.folder.manifests
         with errors.storage_errors(self.path):
             own.output.sync_blocks()  # as `sync` of this process comes too late for it, whatever the durability
             own.output.seal()
-            self.folder.manifests.commit(
-                self.manifest,
-                lambda last: None if last.shards[own.id].counter == 0 else last.with_shards(
-                    Listed(own.id, os.path.basename(own.data), own.codec, 0)))
-            own.output.release()
-            with self.table:
-                self.own = None
-                self._tell()
+            try:
+                manifests.commit(
+                    self.manifest,
+                    lambda last: None if last.shards[own.id].counter == 0 else last.with_shards(
+                        Listed(own.id, os.path.basename(own.data), own.codec, 0)))
+            finally:
+                # Also where an error came behind the commit: readers do not look at it any more.
+                if manifests.last().shards[own.id].counter == 0:
+                    own.output.release()
+                    with self.table:
+                        self.own = None
+                        self._tell()
 
     def put_many(self, blocks, *, overwrite=False):
         """Store many blocks, (key, pairs) or (key, value) as of `put` and `put_bytes`, from a mapping or an iterable.
@@ -860,7 +865,7 @@ cdef class ShardStore:
                         manifests.commit(manifests.last(),
                                          lambda last: None if id in last.shards else last.with_shards(listed))
                 except BaseException:
-                    refused = True
+                    refused = id not in manifests.last().shards  # an error may come behind the commit
                     raise
                 finally:
                     shard.output.release()
