@@ -47,13 +47,18 @@ if TYPE_CHECKING:
     from smartpipe.operations.search import grep
     from smartpipe.operations.summary import info
     from smartpipe.operations.train import train
+    from smartpipe.operations.tree import pack, unpack
+    from smartpipe.shards.reports import BackupReport, CompactReport, GcReport
     from smartpipe.shards.store import ShardStore
 
 __version__ = "0.1.0"
 
 # What works on whole pipes is imported when it is first used, so that `import smartpipe` stays quick.
 _LATER = {
+    "BackupReport": "shards.reports",
+    "CompactReport": "shards.reports",
     "Damage": "container.recovery.damage",
+    "GcReport": "shards.reports",
     "RebuildReport": "container.recovery.rebuild",
     "RecoverReport": "container.recovery.recover",
     "ShardStore": "shards.store",
@@ -67,19 +72,23 @@ _LATER = {
     "import_folder": "operations.folder",
     "info": "operations.summary",
     "map": "operations.map",
+    "pack": "operations.tree",
     "rebuild_index": "container.recovery.rebuild",
     "recover": "container.recovery.recover",
     "train": "operations.train",
+    "unpack": "operations.tree",
     "verify": "container.recovery.verify",
 }
 
 __all__ = [
+    "BackupReport",
     "Block",
     "BlockNotFound",
     "BlockTooLargeError",
     "ClosedError",
     "CollisionError",
     "Columns",
+    "CompactReport",
     "CorruptError",
     "Damage",
     "DuplicateKeyError",
@@ -87,6 +96,7 @@ __all__ = [
     "Entry",
     "FormatError",
     "FunctionError",
+    "GcReport",
     "Grouped",
     "LockedError",
     "PairNotFound",
@@ -119,9 +129,11 @@ __all__ = [
     "info",
     "map",
     "open",
+    "pack",
     "rebuild_index",
     "recover",
     "train",
+    "unpack",
     "verify",
 ]
 

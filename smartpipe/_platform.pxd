@@ -36,3 +36,6 @@ cdef class Counters:
     cdef readonly uint64_t count
     cdef uint64_t get(self, uint64_t number) noexcept
     cdef int set(self, uint64_t number, uint64_t value) noexcept
+    cdef int begin(self, uint64_t number) noexcept
+    cdef int end(self, uint64_t number) noexcept
+    cdef int increase(self, uint64_t number) noexcept

@@ -94,12 +94,16 @@ cdef extern from *:
     static void sp_set_counter(uint64_t *p, uint64_t value) {
         __atomic_store_n(p, value, __ATOMIC_RELEASE);
     }
+    static void sp_raise_counter(uint64_t *p) {
+        __atomic_fetch_add(p, 1, __ATOMIC_ACQ_REL);
+    }
     """
     int sp_range_lock(int fd, int exclusive, int64_t start, int64_t length, int wait) nogil
     int sp_range_unlock(int fd, int64_t start, int64_t length) nogil
     int sp_range_held(int fd, int64_t start, int64_t length, int *held) nogil
     uint64_t sp_counter(const uint64_t *p) nogil
     void sp_set_counter(uint64_t *p, uint64_t value) nogil
+    void sp_raise_counter(uint64_t *p) nogil
     int sp_allocate(int fd, int64_t offset, int64_t size) nogil
     void sp_will_read(int fd, int64_t offset, int64_t n) noexcept nogil
     void sp_spread(void *p, size_t n) noexcept nogil
@@ -340,14 +344,39 @@ cdef class Counters:
     cdef uint64_t get(self, uint64_t number) noexcept:
         return sp_counter(<const uint64_t *>self.view.buf + number) if number < self.count else 0
 
+    # What a counter was it never is again. While its one writer is in the middle of something it is odd, and stays so
+    # when that is killed.
+
+    cdef int begin(self, uint64_t number) noexcept:
+        self.set(number, self.get(number) | 1)
+        return 0
+
+    cdef int end(self, uint64_t number) noexcept:
+        self.set(number, (self.get(number) | 1) + 1)
+        return 0
+
     cdef int set(self, uint64_t number, uint64_t value) noexcept:
         if number < self.count:
             sp_set_counter(<uint64_t *>self.view.buf + number, value)
         return 0
 
+    cdef int increase(self, uint64_t number) noexcept:
+        """For a counter of many writers."""
+        if number < self.count:
+            sp_raise_counter(<uint64_t *>self.view.buf + number)
+        return 0
+
 
 # Files whose lock this process took. A forked child closes its copies: the lock ends with the parent.
 _locked = weakref.WeakSet()
+
+
+def leave_to_parent(Descriptor file):
+    """Let a forked child close its copy of an open file, as otherwise the locks of it that this process has would stay
+    when this process is gone; returns the file."""
+    _locked.add(file)
+    return file
+
 
 # How often this process was forked from another: what the others share with it is not its own.
 cdef long forks = 0

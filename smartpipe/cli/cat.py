@@ -30,14 +30,18 @@ def cat(pipe: str, block: bytes | None, key: bytes | None, named_block: bytes | 
     if wanted is None:
         raise click.UsageError("Missing argument 'BLOCK'.")
     with smartpipe.open(pipe) as reader:
-        found = reader[wanted]
-        if pair is None:
-            for _, value in found:
-                output.write(value)
-        else:
-            # A key that is not there is the block's own error.
-            for value in found.getall(pair) or [found[pair]]:
-                output.write(value)
+        write_values(reader[wanted], pair)
+
+
+def write_values(block: smartpipe.Block, pair: bytes | None) -> None:
+    """Write the values of a block, all or those of one pair key."""
+    if pair is None:
+        for _, value in block:
+            output.write(value)
+    else:
+        # A key that is not there is the block's own error.
+        for value in block.getall(pair) or [block[pair]]:
+            output.write(value)
 
 
 def _one_of(name: str, argument: bytes | None, option: str, value: bytes | None) -> bytes | None:

@@ -44,7 +44,7 @@ def ls(pipe: str, block: bytes | None, top: bool, long: bool, as_json: bool) -> 
             print_block({"block": block, "pairs": pairs_of(reader[block])}, as_json)
         else:
             if long and not as_json:
-                output.line(_columns(HEADS) + "block")
+                output.line(columns(HEADS) + "block")
             for listed in _blocks(reader, top, long):
                 print_block(listed, as_json)
 
@@ -66,8 +66,13 @@ def _entry(entry: smartpipe.Entry) -> dict[str, Any]:
         "stored_bytes": entry.stored,
         "raw_bytes": entry.raw,
         "pair_count": entry.pairs,
-        "written": entry.stamp and datetime.fromtimestamp(entry.stamp / 1e9, timezone.utc).isoformat(" ", "seconds"),
+        "written": written(entry.stamp),
     }
+
+
+def written(stamp: int | None) -> str | None:
+    """When a block was written, as it is listed; None where that is not known."""
+    return None if stamp is None else datetime.fromtimestamp(stamp / 1e9, timezone.utc).isoformat(" ", "seconds")
 
 
 def pairs_of(block: smartpipe.Block) -> list[dict[str, Any]]:
@@ -80,13 +85,15 @@ def print_block(listed: dict[str, Any], as_json: bool) -> None:
     if as_json:
         output.json_line(listed)
         return
-    output.line((_columns(listed) if "number" in listed else "") + show(listed["block"]))
+    output.line((columns(listed) if "written" in listed else "") + show(listed["block"]))
     for pair in listed.get("pairs", ()):
         output.line(f"{pair['bytes']:>12}  {show(pair['key'])}")
 
 
-def _columns(listed: dict[str, Any]) -> str:
-    return " ".join(f"{_or_dash(listed[name]):>{width}}" for name, width in WIDTHS.items()) + "  "
+def columns(listed: dict[str, Any]) -> str:
+    """What --long has of a block in front of its key."""
+    shown = [f"{_or_dash(listed[name]):>{width}}" for name, width in WIDTHS.items() if name in listed]
+    return " ".join(shown) + "  "
 
 
 def _or_dash(value: object) -> str:

@@ -33,6 +33,7 @@ COMMANDS = {
     "rebuild-index": "smartpipe.cli.rebuild:rebuild_index",
     "extract": "smartpipe.cli.folder:extract",
     "import": "smartpipe.cli.folder:import_",
+    "store": "smartpipe.cli.store:store",
     "engines": "smartpipe.cli.engines:engines",
 }
 

@@ -420,6 +420,7 @@ cdef class Output2(Output):
     cdef int put_record(self, bytes key, Encoder2 encoder) except -1:
         self.complete(encoder, key, encoder.out.data)
         if not self.waits:
+            self.hand_over()  # what an interrupt has left waiting comes first
             self.write_data(encoder.out, key)
         else:
             if self.waiting.size >= WAITING:

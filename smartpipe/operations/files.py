@@ -29,25 +29,24 @@ def walk(root: str, failed: Callable[[OSError], object] | None = None) -> Iterat
 
     A folder that can not be read is an OSError, or `failed` is called with it.
     """
-    left = _backwards(root)
+    left = _backwards(root, failed)
     while left:
         entry = left.pop()
-        try:
-            if not entry.is_dir(follow_symlinks=False):
-                yield entry
-                continue
-            below = _backwards(entry.path)
-        except OSError as error:
-            if failed is None:
-                raise
-            failed(error)
+        if entry.is_dir(follow_symlinks=False):
+            left.extend(_backwards(entry.path, failed))
         else:
-            left.extend(below)
+            yield entry
 
 
-def _backwards(folder: str) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return sorted(entries, key=lambda entry: os.fsencode(entry.name), reverse=True)
+def _backwards(folder: str, failed: Callable[[OSError], object] | None) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: os.fsencode(entry.name), reverse=True)
+    except OSError as error:
+        if failed is None:
+            raise
+        failed(error)
+        return []
 
 
 def open_regular(path: str) -> BinaryIO:

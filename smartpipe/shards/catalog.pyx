@@ -51,6 +51,9 @@ cdef class Catalog:
         """Take the entries of a shard in up to `count` of them."""
         cdef int status
         cdef uint64_t entered = self.at(place).entered
+        if count > (<Index>self.indexes[place]).count:
+            raise errors.CorruptError(f"{count} entries of a shard were expected, and its index has "
+                                      f"{(<Index>self.indexes[place]).count}")
         if count > UINT32_MAX:
             raise errors.StorageError(f"a shard has {count} entries, more than {UINT32_MAX}")
         if count <= entered:

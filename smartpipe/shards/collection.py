@@ -11,6 +11,9 @@ from smartpipe.container.paths import EXTENSIONS
 from smartpipe.shards.folder import STORE, Folder
 from smartpipe.shards.reports import GcReport
 
+ASIDE = 60.0
+"""Seconds that a file without a lock stays at least: its process writes it aside, and has it for a moment only."""
+
 
 def collect(folder: Folder, leases: Descriptor | None, grace: float) -> GcReport:
     """Remove what no manifest lists, and no reader may have open, when it is older than `grace` seconds."""
@@ -34,10 +37,10 @@ class _Collection:
         """Whether another process may use a manifest with a number below this one."""
         return self.leases is not None and is_range_held(self.leases, 0, stop)
 
-    def is_old(self, path: str) -> bool:
+    def is_old(self, path: str, least: float = 0) -> bool:
         # A clock that was set back makes files young, and they stay longer.
         try:
-            return time.time() - os.path.getmtime(path) >= self.grace
+            return time.time() - os.path.getmtime(path) >= max(self.grace, least)
         except FileNotFoundError:
             return True
 
@@ -80,22 +83,20 @@ class _Collection:
         listed = self.listed()
         for name in sorted(os.listdir(self.folder.path)):
             path = self.folder.file(name)
-            if os.path.splitext(name)[1] in EXTENSIONS and name not in listed:
-                if not self.is_old(path) or not self.take(path):
-                    self.waiting += 1
-            elif self.is_left_over(name) and self.is_old(path):
+            shard = os.path.splitext(name)[1] in EXTENSIONS and name not in listed
+            if shard and not (self.is_old(path) and self.take(path)):
+                self.waiting += 1
+            aside = name.startswith(f".{STORE}.") and self.is_old(path, ASIDE)
+            alone = name.endswith(".idx") and not self.has_data(name) and self.is_old(path)
+            if aside or alone:
                 self.remove(path)
-
-    def is_left_over(self, name: str) -> bool:
-        """Whether a file is an index without data, or what a process wrote aside that was killed."""
-        prefix, extension = os.path.splitext(name)
-        return name.startswith(f".{STORE}.") or (extension == ".idx" and not self.has_data(prefix))
 
     def listed(self) -> set[str]:
         last = self.folder.manifests.last()
         return {shard.data for shard in last.shards.values()} | {shard.data for shard in last.retired.values()}
 
-    def has_data(self, prefix: str) -> bool:
+    def has_data(self, index: str) -> bool:
+        prefix = os.path.splitext(index)[0]
         return any(os.path.exists(self.folder.file(prefix + extension)) for extension in EXTENSIONS)
 
     def take(self, path: str) -> bool:
@@ -121,5 +122,5 @@ class _Collection:
             self.remove(manifests.path(number))
         for name in os.listdir(manifests.folder):
             path = os.path.join(manifests.folder, name)
-            if name.startswith(".") and self.is_old(path):
+            if name.startswith(".") and self.is_old(path, ASIDE):
                 self.remove(path)

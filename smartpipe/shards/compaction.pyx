@@ -9,7 +9,7 @@ import os
 from libc.stdint cimport uint8_t, uint64_t
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_OK, SP_RECORD_HEADER, SP_TOMBSTONE, Buffer, record_decode, sp_entry, sp_record,
+    SP_BLOCK, SP_FILE_HEADER, SP_OK, SP_RECORD_HEADER, SP_TOMBSTONE, Buffer, record_decode, sp_entry, sp_record,
 )
 from smartpipe.container.block cimport Block
 from smartpipe.container.format2 cimport Format2
@@ -31,6 +31,13 @@ class Stopped(Exception):
     """Nobody waits for the compaction any more."""
 
 
+class _Damaged(Exception):
+    """A shard can not be copied whole; the cause is the error."""
+
+    def __init__(self, shard):
+        self.shard = shard
+
+
 class _Overtaken(Exception):
     """A shard that is compacted is not of the store any more."""
 
@@ -44,8 +51,13 @@ def compact(ShardStore store, double dead, progress):
         inputs = _choose(store, dead, tried)
         if not inputs:
             break
+        result = None
         try:
             result = _replace(store, inputs, lambda n: progress(done + n) if progress is not None else None)
+        except _Damaged as damage:
+            errors.warn(f"{damage.shard.data}: it is damaged, and was not compacted: {damage.__cause__}")
+            tried.difference_update([shard.id for shard, _ in inputs if shard is not damage.shard])
+            continue
         finally:
             for _, file in inputs:
                 file.close()
@@ -128,8 +140,12 @@ def _replace(ShardStore store, list inputs, progress):
         output.output.keep("close", False)
         output.output.waits = True
         for shard, blocks, tombstones in plans:
-            records += copy(shard, output, blocks, progress, before)
-            records += copy(shard, output, needed(store, shard, tombstones, inputs), None, 0)
+            try:
+                check_whole(shard.layout)
+                records += copy(shard, output, blocks, progress, before)
+                records += copy(shard, output, needed(store, shard, tombstones, inputs), None, 0)
+            except errors.CorruptError as error:
+                raise _Damaged(shard) from error
             before += shard.layout.totals().end
         output.output.seal()
         after = output.output.size
@@ -179,6 +195,30 @@ cdef list needed(ShardStore store, Shard shard, list tombstones, list inputs):
                     kept.append(number)
                     break
     return kept
+
+
+cdef int check_whole(Format2 layout) except -1:
+    """CorruptError where bytes of a shard are no record: what can not be read now may be one day, and is not thrown
+    away."""
+    cdef uint64_t number, at = SP_FILE_HEADER
+    cdef sp_entry entry
+    for number in range(layout.whole):
+        layout.entry(number, &entry)
+        at = skip_unlisted(layout, at, entry.offset) + entry.size
+    skip_unlisted(layout, at, layout.totals().end)
+    return 0
+
+
+cdef uint64_t skip_unlisted(Format2 layout, uint64_t at, uint64_t stop) except? 0:
+    """Go on behind records that no index lists, metadata and dictionaries."""
+    cdef sp_record record
+    cdef bytes header
+    while at < stop:
+        header = layout.source.read(at, SP_RECORD_HEADER)
+        if record_decode(header, len(header), layout.source.id, at, &record) != SP_OK or record.size > stop - at:
+            raise errors.CorruptError(f"the {stop - at} bytes here are no record", path=layout.source.path, offset=at)
+        at += record.size
+    return at
 
 
 cdef uint64_t copy(Shard shard, Shard output, list numbers, progress, uint64_t before) except? 0:

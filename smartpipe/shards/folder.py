@@ -6,6 +6,7 @@ import os
 
 from smartpipe import errors
 from smartpipe._platform import Descriptor, disk, is_range_held, locked_range, unlocked_range
+from smartpipe.container.headers import CODECS
 from smartpipe.container.paths import EXTENSIONS
 from smartpipe.shards.manifest import NEW, Manifest, Manifests, read_whole, sealed, unsealed
 
@@ -23,12 +24,13 @@ MOST = 1 << 20
 
 
 class Folder:
-    """The folder of a store, absolute; its id, and the key of the hash of block keys."""
+    """The folder of a store, absolute; its id, the key of the hash of block keys, and the codec that it began with."""
 
-    def __init__(self, path: str, id: str, hash_key: bytes) -> None:
+    def __init__(self, path: str, id: str, hash_key: bytes, codec: int) -> None:
         self.path = path
         self.id = id
         self.hash_key = hash_key
+        self.codec = codec
         self.manifests = Manifests(os.path.join(path, MANIFESTS), id)
 
     def file(self, name: str) -> str:
@@ -55,8 +57,8 @@ class Folder:
             self.manifests.create(Manifest(1, self.id, {}, {}))
 
 
-def open_folder(path: str | os.PathLike[str], writes: bool) -> Folder:
-    """Find the store in a folder; with `writes` one is begun where nothing is.
+def open_folder(path: str | os.PathLike[str], writes: bool, codec: int = 0) -> Folder:
+    """Find the store in a folder; with `writes` one is begun where nothing is, with a codec.
 
     PipeNotFoundError where there is nothing, FormatError where something else is, or a store of a later version.
     """
@@ -71,7 +73,7 @@ def open_folder(path: str | os.PathLike[str], writes: bool) -> Folder:
             raise errors.FormatError("this folder holds other things, and no store", path=shown)
         if not writes:
             raise errors.PipeNotFoundError("there is no store", path=shown)
-        begin(place)
+        begin(place, codec)
     folder = read_folder(place)
     if writes:
         folder.complete()
@@ -80,26 +82,32 @@ def open_folder(path: str | os.PathLike[str], writes: bool) -> Folder:
 
 
 def is_begun(place: str) -> bool:
-    """Whether nothing is in a folder but what `begin` was killed at."""
-    return all(name.startswith(f".{STORE}.") for name in os.listdir(place))
+    """Whether nothing is in a folder but what `begin` was killed at, or another process has just begun a store."""
+    names = os.listdir(place)
+    return STORE in names or all(name.startswith(f".{STORE}.") for name in names)
 
 
-def begin(place: str) -> None:
+def begin(place: str, codec: int) -> None:
     """Begin a store. Of several processes that do so at the same time the first one's counts."""
     try:
         disk.make_folder(place)
         disk.sync_folder(os.path.dirname(place))
     except FileExistsError:
         pass
-    content = {"smartpipe store": VERSION, "id": os.urandom(8).hex(), "hash_key": os.urandom(16).hex()}
+    content = {
+        "smartpipe store": VERSION,
+        "id": os.urandom(8).hex(),
+        "hash_key": os.urandom(16).hex(),
+        "codec": CODECS[codec],
+    }
     aside = os.path.join(place, f".{STORE}.{os.getpid()}.{os.urandom(6).hex()}")
     file = disk.open(aside, NEW)
     try:
-        disk.write(file, sealed(content))
-        disk.sync(file)
-    finally:
-        file.close()
-    try:
+        try:
+            disk.write(file, sealed(content))
+            disk.sync(file)
+        finally:
+            file.close()
         disk.link(aside, os.path.join(place, STORE))
     except FileExistsError:
         pass
@@ -118,11 +126,12 @@ def read_folder(place: str) -> Folder:
         )
     try:
         id, hash_key = str(content["id"]), bytes.fromhex(str(content["hash_key"]))
-    except (KeyError, ValueError) as error:
+        codec = {name: number for number, name in CODECS.items()}[content["codec"]]
+    except (KeyError, TypeError, ValueError) as error:
         raise errors.FormatError(f"this does not describe a store: {error}", path=path) from None
     if len(hash_key) != 16:
         raise errors.FormatError(f"the key of the hash has {len(hash_key)} bytes, not 16", path=path)
-    return Folder(place, id, hash_key)
+    return Folder(place, id, hash_key, codec)
 
 
 def probe(folder: Folder) -> None:

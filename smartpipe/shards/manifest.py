@@ -172,13 +172,12 @@ class Manifests:
         aside = os.path.join(self.folder, f".{manifest.number}.{os.getpid()}.{os.urandom(6).hex()}")
         file = disk.open(aside, NEW)
         try:
-            disk.write(file, manifest.encode())
-            disk.sync(file)
-        finally:
-            file.close()
-        path = self.path(manifest.number)
-        try:
-            disk.link(aside, path)
+            try:
+                disk.write(file, manifest.encode())
+                disk.sync(file)
+            finally:
+                file.close()
+            disk.link(aside, self.path(manifest.number))
         except FileExistsError:
             return False
         finally:

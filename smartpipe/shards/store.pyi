@@ -7,6 +7,8 @@ from typing_extensions import Buffer, Self, disjoint_base
 
 from smartpipe.container.block import Block
 from smartpipe.container.durability import Grouped
+from smartpipe.container.reader import Entry
+from smartpipe.errors import SmartPipeError
 from smartpipe.shards.folder import Folder
 from smartpipe.shards.manifest import Manifest
 from smartpipe.shards.reports import BackupReport, CompactReport, GcReport
@@ -14,7 +16,7 @@ from smartpipe.shards.shard import Shard
 
 _Default = TypeVar("_Default")
 _Pairs = Mapping[Buffer, Buffer] | Iterable[tuple[Buffer, Buffer]]
-_OnError = Literal["raise", "skip"] | Callable[[Exception], object]
+_OnError = Literal["raise", "skip"] | Callable[[SmartPipeError], object]
 
 COUNTERS: Final[str]
 GRACE: Final[float]
@@ -75,6 +77,7 @@ class ShardStore:
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[bytes]: ...
     def keys(self, prefix: Buffer = b"") -> Iterator[bytes]: ...
+    def entries(self, prefix: Buffer = b"") -> Iterator[Entry]: ...
     def items(
         self,
         select: Iterable[Buffer] | None = None,

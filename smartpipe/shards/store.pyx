@@ -18,11 +18,11 @@ from smartpipe.container.scattered cimport Scattered
 
 from smartpipe import errors
 from smartpipe._codec import require
-from smartpipe._platform import disk, open_reading
+from smartpipe._platform import disk, leave_to_parent, open_reading
 from smartpipe.container.durability import check_durability
 from smartpipe.container.opening import remove
 from smartpipe.container.paths import paths_of
-from smartpipe.container.reader import MAX_BLOCK_SIZE, READAHEAD, check_count, check_limit, handler_of, whole
+from smartpipe.container.reader import MAX_BLOCK_SIZE, READAHEAD, Entry, check_count, check_limit, handler_of, whole
 from smartpipe.container.writer import wanted_codec
 from smartpipe.shards.folder import COUNTERS, KEYS, LEASES, open_folder
 from smartpipe.shards.items import Items
@@ -35,7 +35,19 @@ GRACE = 60.0  # s that a file stays which nobody seems to need any more
 cdef uint64_t BATCH = 1 << 20
 cdef Py_ssize_t MOST_TOGETHER = 4096
 
+
 _MISSING = object()
+
+# Of a forked child: its threads may come to a store at the same time.
+_forked = threading.Lock()
+
+
+def _renew_lock():
+    global _forked
+    _forked = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 cdef class ShardStore:
@@ -46,13 +58,13 @@ cdef class ShardStore:
     file. All further options are those of this process, and other processes may have others.
 
     A process writes to a shard of its own, a pair of files, and takes another when that has `shard_size` bytes.
-    `compress` (None and False for none, True or "zlib", "zstd", "lz4") and `level` (1 fastest to 9 smallest) are for
-    what it writes. `durability` is that of `smartpipe.open`: with "close", the default, what `put` returned from
-    survives the end of the process, and `sync` and `close` bring it to the disk; with "block" it is on the disk when
-    `put` returns; with `Grouped` some time later; with "none" only `sync` syncs. In each of them other processes see it
-    when `put` returns. With `auto_compact` of 0.5 a thread compacts shards of which half the bytes are dead, while the
-    process writes. `max_block_size` is the largest number of bytes that the pairs of a block may have, for writing and
-    reading.
+    `compress` (False for none, True or "zlib", "zstd", "lz4") and `level` (1 fastest to 9 smallest) are for what it
+    writes; None is as the store began, and for a new one none. `durability` is that of `smartpipe.open`: with "close",
+    the default, what `put` returned from survives the end of the process, and `sync` and `close` bring it to the disk;
+    with "block" it is on the disk when `put` returns; with `Grouped` some time later; with "none" only `sync` syncs. In
+    each of them other processes see it when `put` returns. With `auto_compact` of 0.5 a thread compacts shards of which
+    half the bytes are dead, while the process writes. `max_block_size` is the largest number of bytes that the pairs of
+    a block may have, for writing and reading.
 
     Threads may share a store. It can be pickled (what comes back is open on the same folder with the same options), and
     used in a forked child, which then has a shard of its own.
@@ -92,33 +104,34 @@ cdef class ShardStore:
         self.auto_compact = auto_compact
         self.durability = durability
         self.each = durability == "block"
-        self.codec = wanted_codec(paths_of("-"), compress) or 0
-        require(self.codec)
+        codec = wanted_codec(paths_of("-"), compress)
         self.path = os.path.abspath(os.fsdecode(path))
-        self.compressors = Compressors(self.codec, level)
-        self.encoders = Encoders(2, self.limit, self.codec)
+        with errors.storage_errors(self.path):
+            if codec is not None:
+                require(codec)
+            self.folder = open_folder(path, mode == "a", codec or 0)
+            self.codec = self.folder.codec if codec is None else codec
+            if mode == "a":
+                require(self.codec, self.path)
+                self.compressors = Compressors(self.codec, level)
+                self.encoders = Encoders(2, self.limit, self.codec)
+            memcpy(self.hash_key, <const uint8_t *>(<bytes>self.folder.hash_key), SP_HASH_KEY)
+            self._begin_process()
+        self.generation = generation()
+        self.closed = False
+
+    def _begin_process(self):
+        """Open what belongs to this process alone, which is all but the folder."""
+        self.writing = threading.RLock()
+        self.table = threading.RLock()
+        self.own = None
+        self.compacting = None
         self.shards = {}
         self.growing = []
         self.places = [None]
-        self._begin_process()
-        with errors.storage_errors(self.path):
-            self.folder = open_folder(path, mode == "a")
-            memcpy(self.hash_key, <const uint8_t *>(<bytes>self.folder.hash_key), SP_HASH_KEY)
-            self.catalog = Catalog(self.folder.hash_key)
-            self._open_shared()
-            self.closed = False
-            try:
-                self._reload()
-            except BaseException:
-                self.closed = True
-                raise
-
-    def _begin_process(self):
-        """What belongs to this process alone."""
-        self.generation = generation()
-        self.writing = threading.RLock()
-        self.table = threading.RLock()
-        self.compacting = None
+        self.catalog = Catalog(self.folder.hash_key)
+        self._open_shared()
+        self._reload()
 
     def _open_shared(self):
         """The files over which the processes agree. For reading some may be missing, in a copy."""
@@ -127,8 +140,8 @@ cdef class ShardStore:
         opened = []
         for name in (KEYS, LEASES, COUNTERS):
             try:
-                opened.append(disk.open(self.folder.file(name), flags) if writes
-                              else open_reading(self.folder.file(name)))
+                file = self.folder.file(name)
+                opened.append(leave_to_parent(disk.open(file, flags) if writes else open_reading(file)))
             except FileNotFoundError:
                 opened.append(None)
         self.key_locks, self.leases, counters = opened
@@ -154,16 +167,12 @@ cdef class ShardStore:
         return 0
 
     def _after_fork(self):
-        """In a forked child: have locks of its own, and leave the shard that the parent writes to it."""
-        cdef Shard shard
-        self._begin_process()
-        with errors.storage_errors(self.path):
-            self._open_shared()
-            shard = self.own
-            self.own = None
-            if shard is not None:
-                self._replace(shard, self._open(self.manifest.shards[shard.id]))
-            self._reload()
+        """In a forked child: begin anew, as threads of the parent may have been in the middle of anything."""
+        with _forked:
+            if self.generation != generation():
+                with errors.storage_errors(self.path):
+                    self._begin_process()
+                self.generation = generation()
 
     cdef uint64_t hash(self, bytes key) noexcept:
         return siphash(self.hash_key, <const uint8_t *>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
@@ -180,17 +189,19 @@ cdef class ShardStore:
             self._reload()
         for shard in self.growing:
             counter = self.counters.get(shard.counter)
-            if counter != shard.seen:
+            if counter != shard.seen or counter & 1:
                 shard.seen = counter
                 self.look(shard)
         return 0
 
     cdef int look(self, Shard shard) except -1:
-        if shard.look():
+        if shard.look() and shard.layout.index is self.catalog.indexes[shard.place]:
             self.catalog.enter(shard.place, shard.layout.whole)
             shard.layout.warn()
         else:
-            self._replace(shard, self._open(self.manifest.shards[shard.id]))
+            self.install(self._open(self.manifest.shards[shard.id]))
+            self.forget(shard)
+            self.catalog.rebuild(0)  # of keys of what was cut, a record with a lower stamp counts again
         return 0
 
     def _open(self, listed):
@@ -199,11 +210,6 @@ cdef class ShardStore:
         cdef Shard shard = open_shard(self.path, listed, self.limit)
         shard.seen = seen
         return shard
-
-    def _replace(self, Shard old, Shard new):
-        """Let a shard be the one that was just opened anew."""
-        self.install(new)
-        self.forget(old)
 
     cdef int install(self, Shard shard) except -1:
         shard.place = self.catalog.take(shard.layout.index, shard.layout.whole)
@@ -264,6 +270,7 @@ cdef class ShardStore:
                 opened.append(self._open(listed))
         self.manifest = manifest
         gone = [shard for shard in self.shards.values() if shard.id not in manifest.shards]
+        self.catalog.make_room(sum([shard.layout.whole for shard in opened]))
         for shard in opened:
             # First what is new: a record that lies in both is found at each moment.
             old = self.shards.get(shard.id)
@@ -358,6 +365,25 @@ cdef class ShardStore:
                 key = layout.key(layout.entry(number, &entry), number, &entry)
                 if key.startswith(prefix):
                     yield key
+
+    def entries(self, prefix=b""):
+        """Iterate over what the indexes know of the blocks whose key begins with `prefix`, without reading the data.
+
+        It is an `Entry` each, shard by shard; its `number` and `offset` are those in the shard.
+        """
+        wanted = as_bytes(prefix, "the prefix")
+        return self._iterate_entries(wanted)
+
+    def _iterate_entries(self, bytes prefix):
+        cdef Layout layout
+        cdef sp_entry entry
+        cdef bytes key
+        for layout, numbers in self._parts():
+            for number in numbers:
+                self.check()
+                key = layout.key(layout.entry(number, &entry), number, &entry)
+                if key.startswith(prefix):
+                    yield Entry(key, number, entry.offset, entry.size, entry.raw, entry.pairs, entry.stamp)
 
     def _parts(self):
         """Iterate over (layout, numbers of the blocks that count) of the shards that there are now."""
@@ -554,13 +580,23 @@ cdef class ShardStore:
         """Append a record to the shard of this process, and let the others know."""
         cdef Shard own = self.own
         with self.table:
-            own.output.put(key, encoder)
-            own.layout.size = own.output.size
-            own.layout.whole = own.layout.index.count
-            self.catalog.enter(own.place, own.layout.whole)
+            self.counters.begin(own.counter)
+            try:
+                own.output.put(key, encoder)
+            finally:
+                self._show_own()
         own.output.acknowledge()
-        self.counters.set(own.counter, own.output.size)
         return 0
+
+    def _show_own(self):
+        """Let everybody see what this process has written, unless an interrupt has left some of it waiting."""
+        cdef Shard own = self.own
+        if own.output.waiting.size > 0:
+            return
+        own.layout.size = own.output.written
+        own.layout.whole = own.layout.index.count
+        self.catalog.enter(own.place, own.layout.whole)
+        self.counters.end(own.counter)
 
     cdef int ready(self) except -1:
         """Have a shard to write to that has room."""
@@ -581,7 +617,7 @@ cdef class ShardStore:
         cdef Shard shard = None
         manifests = self.folder.manifests
         with self.table:
-            self.catch_up()
+            self._reload()  # also what nobody told of, who was killed before
         for listed in self.manifest.shards.values():
             if listed.counter > 0 and listed.codec == self.codec:
                 shard = adopt_shard(self.path, listed, self.limit, self._is_open)
@@ -591,15 +627,20 @@ cdef class ShardStore:
         if shard is None:
             shard = create_shard(self.path, self.codec, self.limit, self.durability != "none")
             data = os.path.basename(shard.data)
-            manifest = manifests.commit(
-                self.manifest,
-                lambda last: None if shard.id in last.shards else last.with_shards(
-                    Listed(shard.id, data, self.codec, last.free_counter())))
+            try:
+                manifest = manifests.commit(
+                    self.manifest,
+                    lambda last: None if shard.id in last.shards else last.with_shards(
+                        Listed(shard.id, data, self.codec, last.free_counter())))
+            except BaseException:
+                if shard.id not in manifests.last().shards:
+                    remove([index_of(shard.data), shard.data])
+                raise
             self._check_counter(manifest.shards[shard.id].counter)
             shard.counter = manifest.shards[shard.id].counter
         shard.output.keep(self.durability, False)
         shard.output.waits = False  # others have to see what was acknowledged
-        self.counters.set(shard.counter, shard.output.size)
+        self.counters.end(shard.counter)
         with self.table:
             old = self.shards.get(shard.id)
             self.install(shard)
@@ -619,7 +660,7 @@ cdef class ShardStore:
 
     def _tell(self):
         """Let other processes know that there is a new manifest, and take it in."""
-        self.counters.set(0, self.folder.manifests.numbers()[-1])
+        self.counters.increase(0)
         self._reload()
 
     def _finish_shard(self):
@@ -672,10 +713,14 @@ cdef class ShardStore:
                 encoder = self.encoders.take()
                 waiting.append((name, encoder, pairs))
                 names.add(name)
-                encoder.fill(pairs)
-                compressor = self.compressors.take()
-                encoder.encode(name, compressor)
-                self.compressors.give(compressor)
+                try:
+                    encoder.fill(pairs)
+                    compressor = self.compressors.take()
+                    encoder.encode(name, compressor)
+                    self.compressors.give(compressor)
+                except errors.SmartPipeError as error:
+                    error.path, error.block = self.path, name
+                    raise
                 size += encoder.out.size
                 if size >= BATCH or len(waiting) >= MOST_TOGETHER:
                     count += self._write_many(waiting, overwrite)
@@ -703,6 +748,7 @@ cdef class ShardStore:
                 own.output.waits = True
                 try:
                     with self.table:
+                        self.counters.begin(own.counter)
                         for key, encoder, pairs in waiting:
                             if self.settle(key, encoder, pairs, overwrite, False):
                                 own.output.put(key, encoder)
@@ -710,12 +756,14 @@ cdef class ShardStore:
                 finally:
                     own.output.waits = False
                     with self.table:
-                        own.output.hand_over()
-                        own.layout.size = own.output.size
-                        own.layout.whole = own.layout.index.count
-                        self.catalog.enter(own.place, own.layout.whole)
+                        try:
+                            own.output.hand_over()
+                        except KeyboardInterrupt:
+                            own.output.hand_over()
+                            raise
+                        finally:
+                            self._show_own()
                     own.output.acknowledge()
-                    self.counters.set(own.counter, own.output.size)
             finally:
                 self.unlock_keys(0, 0)
         for _, encoder, _ in waiting:
@@ -726,6 +774,12 @@ cdef class ShardStore:
     # Copies
 
     def backup(self, dst, *, progress=None):
+        """Copy the store as it is now to the folder `dst`, while everybody goes on; returns a `BackupReport`.
+
+        `dst` is new, empty, or an earlier backup of this store, of which only what came since is copied. The copy is a
+        store, and on the disk when this returns. `progress` is called with (bytes done, bytes in all). FormatError
+        where `dst` is something else, CorruptError where somebody wrote to the copy.
+        """
         from smartpipe.shards.copying import back_up
 
         cdef Shard shard
@@ -747,6 +801,11 @@ cdef class ShardStore:
                     leases.close()
 
     def add_pipe(self, path):
+        """Add all blocks of a pipe, which stays as it is; returns how many were not there yet.
+
+        The data of a pipe of format 2 becomes a shard as it is, where no key of it was deleted later than the pipe has
+        it; else its blocks are written one by one. CollisionError where the store has another content under a key.
+        """
         from smartpipe.container.reader import Reader
 
         self.check_writable()
@@ -822,6 +881,13 @@ cdef class ShardStore:
     # Making it smaller
 
     def compact(self, *, dead=0.0, progress=None):
+        """Write shards anew without what is dead in them, and join small ones; returns a `CompactReport`.
+
+        Taken are shards of which at least the part `dead` is dead, those with the most dead bytes first, but none that
+        another process writes to. Everybody goes on meanwhile; what was compacted is removed by `gc`, or by a later
+        `compact`, when no reader has it open. `progress` is called with the bytes that were read. CorruptError where a
+        block is damaged: its shard stays as it is.
+        """
         from smartpipe.shards.compaction import compact, wanted
 
         if not 0 <= dead <= 1:
@@ -863,6 +929,10 @@ cdef class ShardStore:
             raise Stopped
 
     def gc(self, *, grace=GRACE):
+        """Remove files that nobody needs: compacted shards, and what killed processes left; returns a `GcReport`.
+
+        What another process may still have open stays, and what is younger than `grace` seconds.
+        """
         self.check_writable()
         with errors.storage_errors(self.path):
             with self.table:
@@ -942,7 +1012,10 @@ cdef class ShardStore:
         if self.closed:
             return
         if self.generation != generation():
-            self.own = own = self.compacting = None
+            # What the parent has is the parent's, its locks too.
+            self.own = self.compacting = None
+            self.closed = True
+            return
         if self.compacting is not None:
             self.stopping = True
             self.compacting.join()

@@ -48,6 +48,14 @@ def test_the_examples(tmp_path, environment):
         assert re.fullmatch(pattern, done.stdout), f"$ {command}\n{done.stdout}\nexpected:\n{expected}"
 
 
+def commands_of(name):
+    """(words, command) of a command, or of those of a group."""
+    command = program.get_command(click.Context(program), name)
+    if isinstance(command, click.Group):
+        return [(f"{name} {below}", command.commands[below]) for below in command.commands]
+    return [(name, command)]
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_option_is_described(name):
     sections = re.split(r"^## ", PAGE, flags=re.MULTILINE)
@@ -56,10 +64,11 @@ def test_every_command_and_option_is_described(name):
     if name != "crawl":
         # Its options are in docs/scraping.md.
         common = next(text for text in sections if text.startswith("What holds for every command"))
-        command = program.get_command(click.Context(program), name)
-        for parameter in command.params:
-            if isinstance(parameter, click.Option):
-                assert any(option in section + common for option in parameter.opts), parameter.opts
+        for words, command in commands_of(name):
+            assert f"`smartpipe {words} " in section or words == name, words
+            for parameter in command.params:
+                if isinstance(parameter, click.Option):
+                    assert any(option in section + common for option in parameter.opts), (words, parameter.opts)
 
 
 def test_no_example_is_skipped():
