@@ -41,6 +41,16 @@ cdef Py_ssize_t MOST_TOGETHER = 4096
 
 _MISSING = object()
 
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    #define ONE_AT_A_TIME 0
+    #else
+    #define ONE_AT_A_TIME 1
+    #endif
+    """
+    const bint ONE_AT_A_TIME
+
 # Of a forked child: its threads may come to a store at the same time.
 _forked = threading.Lock()
 
@@ -193,9 +203,30 @@ cdef class ShardStore:
         for shard in self.growing:
             counter = self.counters.get(shard.counter)
             if counter != shard.seen or counter & 1:
-                shard.seen = counter
-                self.look(shard)
+                self.looking += 1
+                try:
+                    shard.seen = counter
+                    self.look(shard)
+                finally:
+                    self.looking -= 1
         return 0
+
+    cdef bint is_current(self) except -1:
+        """Whether the catalog has all that others acknowledged, and, where there is a GIL, stays as it is until the
+        caller runs Python: then it may be looked at without `table`, which costs more than a look."""
+        cdef Shard shard
+        cdef uint64_t counter
+        if not ONE_AT_A_TIME or self.looking:
+            return False
+        if self.counters is None:
+            return True
+        if self.counters.get(0) != self.seen:
+            return False
+        for shard in self.growing:
+            counter = self.counters.get(shard.counter)
+            if counter != shard.seen or counter & 1:
+                return False
+        return True
 
     cdef int look(self, Shard shard) except -1:
         if shard.look() and shard.layout.index is self.catalog.indexes[shard.place]:
@@ -349,12 +380,16 @@ cdef class ShardStore:
         cdef uint64_t number = 0
         cdef sp_entry entry
         self.check()
+        if self.is_current():
+            return self.find(wanted, &place, &number, &entry) and entry.kind == SP_BLOCK
         with self.table:
             self.catch_up()
             return self.find(wanted, &place, &number, &entry) and entry.kind == SP_BLOCK
 
     def __len__(self):
         self.check()
+        if self.is_current():
+            return self.catalog.keys()
         with self.table:
             self.catch_up()
             return self.catalog.keys()
