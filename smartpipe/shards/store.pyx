@@ -276,9 +276,10 @@ cdef class ShardStore:
         with self.table:
             while True:
                 seen = 0 if self.counters is None else self.counters.get(0)
-                manifest, is_new = current(self.folder, self.leases if self.mode == "a" else None, self.manifest)
-                if is_new:
-                    self.counters.increase(0)
+                manifest = current(self.folder, self.mode == "a", seen, self.manifest)
+                if manifest.number > seen and self.counters is not None and self.mode == "a":
+                    self.counters.lift(0, manifest.number)  # whoever committed it was killed, or is just doing so
+                    seen = manifest.number
                 if self._lease(manifest.number):
                     try:
                         self._take(manifest)
@@ -713,7 +714,7 @@ cdef class ShardStore:
 
     def _tell(self):
         """Let other processes know that there is a new manifest, and take it in."""
-        self.counters.increase(0)
+        self.counters.lift(0, self.folder.manifests.numbers()[-1])
         self._reload()
 
     def _finish_shard(self):
