@@ -23,8 +23,8 @@ def current(folder: Folder, writes: bool, seen: int, known: Manifest | None) -> 
     """Return the manifest that counts.
 
     Where it is lost or damaged it is made anew, with a PipeWarning: of the last one before it that is good, and of all
-    shards that lie in the folder. Shards that were retired and not collected yet can not be told from others, and so
-    keys that were deleted may come back. With `writes` it is committed, under a number above `seen`, which another
+    shards that lie in the folder. Those that it does not know as retired can not be told from others, and so keys that
+    were deleted may come back. With `writes` it is committed, under a number above `seen`, which another
     process has seen; else its number is 0, and where that of the `known` one is too, this was said before. FormatError
     where the last one is of a later version, or of another store.
     """
@@ -43,7 +43,7 @@ def current(folder: Folder, writes: bool, seen: int, known: Manifest | None) -> 
             return before
         if folder.manifests.numbers() != numbers:
             continue  # somebody else has made one
-        found = replace(before, shards=shards, retired={})
+        found = replace(before, shards=shards)
         text = (
             f"{why}; it is made anew of the {len(shards)} shards in the folder: "
             "keys that were deleted, and values that were overwritten, may reappear"
@@ -71,7 +71,7 @@ def last_good(folder: Folder, numbers: list[int]) -> Manifest:
 def shards_of(folder: Folder, before: Manifest) -> dict[int, Listed]:
     """Return the shards that lie in the folder, those that a manifest lists first, as it does. Of the others those are
     open that a process writes, so that what it appends is seen; who knows another as full may go on to do so."""
-    there = set(folder.data_files())
+    there = set(folder.data_files()) - {retired.data for retired in before.retired.values()}
     shards = {id: listed for id, listed in before.shards.items() if listed.data in there}
     known = {listed.data for listed in shards.values()}
     result = Manifest(0, folder.id, shards, {})
@@ -92,9 +92,9 @@ def look_at(path: str) -> tuple[int, int, bool] | None:
     except FileNotFoundError:
         return None
     try:
-        if file.size() <= FILE_HEADER:
-            return None  # its writer makes it part of the store when it has begun it
         is_written = holder(file) != 0
+        if file.size() < FILE_HEADER + (not is_written):
+            return None
         return (*shard_header(file, path), is_written)
     except errors.FormatError:
         return None
