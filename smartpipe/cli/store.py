@@ -15,6 +15,7 @@ from smartpipe.cli.arguments import PATH, as_key, json_option
 from smartpipe.cli.bar import bar
 from smartpipe.cli.cat import write_values
 from smartpipe.cli.ls import HEADS, columns, print_block, written
+from smartpipe.cli.verify import print_verified
 from smartpipe.container.reader import MAX_BLOCK_SIZE
 from smartpipe.shards.folder import open_folder
 
@@ -147,6 +148,25 @@ def stats(path: str, as_json: bool) -> None:
         return
     for name, number in found.items():
         output.line(f"{name.replace('_', ' '):<16}{number:>16,}")
+
+
+@store.command()
+@store_argument
+@json_option
+@click.pass_context
+def verify(context: click.Context, path: str, as_json: bool) -> None:
+    """Look at every byte, and say what is whole and what is not.
+
+    Damage does not end it: a line for each, with what, file, offset, bytes, block, reason, and tabs between. The exit
+    code is 0 when all is well, 1 when not.
+    """
+    with smartpipe.ShardStore(path, "r") as opened, bar("verify", unit="bytes") as progress:
+        report = opened.verify(progress=progress)
+    if as_json:
+        output.json_line(report.as_dict())
+    else:
+        print_verified(report, f"{report.keys:,} keys, {report.blocks:,} blocks whole")
+    context.exit(0 if report.ok else 1)
 
 
 @store.command()

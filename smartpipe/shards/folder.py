@@ -71,10 +71,10 @@ def open_folder(path: str | os.PathLike[str], writes: bool, codec: int = 0) -> F
         raise errors.FormatError("this is a file; a store is a folder", path=shown)
     if not os.path.exists(os.path.join(place, STORE)):
         if os.path.isdir(place) and not is_begun(place):
-            id = lost_id(place)
-            if id is None:
+            manifest = last_good(place)
+            if manifest is None:
                 raise errors.FormatError("this folder holds other things, and no store", path=shown)
-            return restored(place, id, writes)
+            return restored(place, manifest, writes, codec)
         if not writes:
             raise errors.PipeNotFoundError("there is no store", path=shown)
         begin(place, os.urandom(8).hex(), codec)
@@ -95,24 +95,25 @@ def is_begun(place: str) -> bool:
     return STORE in names or all(name.startswith(f".{STORE}.") for name in names)
 
 
-def lost_id(place: str) -> str | None:
-    """Return the id of the store that a folder was, whose own file is missing, as its last good manifest tells."""
+def last_good(place: str) -> Manifest | None:
+    """Return the last good manifest of a store whose own file is missing; None where there is none."""
     manifests = Manifests(os.path.join(place, MANIFESTS), None)
     for number in reversed(manifests.numbers()):
         try:
-            return manifests.read(number).store
+            return manifests.read(number)
         except (FileNotFoundError, errors.CorruptError):
             continue
     return None
 
 
-def restored(place: str, id: str, writes: bool) -> Folder:
+def restored(place: str, manifest: Manifest, writes: bool, codec: int) -> Folder:
     """Open a store whose own file is missing. The key of the hash only has to be the same for all processes that have
-    the store open, so that another is as good where there are none."""
+    the store open, so that another is as good where there are none. The codec is that of the latest shard."""
     path = os.path.join(place, STORE)
+    codec = next((listed.codec for listed in reversed(manifest.shards.values())), codec)
     if not writes:
         errors.warn(f"{path}: the file is missing; the store is read without it")
-        return Folder(place, id, os.urandom(16), 0)
+        return Folder(place, manifest.store, os.urandom(16), codec)
     leases = disk.open(os.path.join(place, LEASES), os.O_RDWR | os.O_CREAT)
     try:
         if is_range_held(leases, 0, PROBE):
@@ -121,7 +122,7 @@ def restored(place: str, id: str, writes: bool) -> Folder:
             )
     finally:
         leases.close()
-    begin(place, id, 0)
+    begin(place, manifest.store, codec)
     errors.warn(f"{path}: the file was missing, and is made anew")
     return opened(place, writes)
 

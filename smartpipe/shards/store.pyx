@@ -41,6 +41,16 @@ cdef Py_ssize_t MOST_TOGETHER = 4096
 
 _MISSING = object()
 
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    #define ONE_AT_A_TIME 0
+    #else
+    #define ONE_AT_A_TIME 1
+    #endif
+    """
+    const bint ONE_AT_A_TIME
+
 # Of a forked child: its threads may come to a store at the same time.
 _forked = threading.Lock()
 
@@ -193,9 +203,30 @@ cdef class ShardStore:
         for shard in self.growing:
             counter = self.counters.get(shard.counter)
             if counter != shard.seen or counter & 1:
-                shard.seen = counter
-                self.look(shard)
+                self.looking += 1
+                try:
+                    shard.seen = counter
+                    self.look(shard)
+                finally:
+                    self.looking -= 1
         return 0
+
+    cdef bint is_current(self) except -1:
+        """Whether the catalog has all that others acknowledged, and, where there is a GIL, stays as it is until the
+        caller runs Python: then it may be looked at without `table`, which costs more than a look."""
+        cdef Shard shard
+        cdef uint64_t counter
+        if not ONE_AT_A_TIME or self.looking:
+            return False
+        if self.counters is None:
+            return True
+        if self.counters.get(0) != self.seen:
+            return False
+        for shard in self.growing:
+            counter = self.counters.get(shard.counter)
+            if counter != shard.seen or counter & 1:
+                return False
+        return True
 
     cdef int look(self, Shard shard) except -1:
         if shard.look() and shard.layout.index is self.catalog.indexes[shard.place]:
@@ -208,9 +239,11 @@ cdef class ShardStore:
         return 0
 
     def _open(self, listed):
+        # In this order: what is written meanwhile is looked at again.
+        cdef uint64_t seen = 0 if self.counters is None else self.counters.get(listed.counter)
         cdef Shard shard = open_shard(self.path, listed, self.limit)
-        # Not what the counter says: that may be of a shard that had it before, or of what was appended meanwhile.
-        shard.seen = shard.layout.tally.end
+        # A counter beyond the end is still that of a shard which had it before.
+        shard.seen = seen if seen <= shard.layout.tally.end else UINT64_MAX
         return shard
 
     cdef int install(self, Shard shard) except -1:
@@ -243,10 +276,9 @@ cdef class ShardStore:
         with self.table:
             while True:
                 seen = 0 if self.counters is None else self.counters.get(0)
-                manifest = current(self.folder, self.mode == "a", seen, self.manifest)
-                if manifest.number > seen and self.counters is not None and self.mode == "a":
-                    self.counters.lift(0, manifest.number)  # whoever committed it was killed, or is just doing so
-                    seen = manifest.number
+                manifest, is_new = current(self.folder, self.leases if self.mode == "a" else None, self.manifest)
+                if is_new:
+                    self.counters.increase(0)
                 if self._lease(manifest.number):
                     try:
                         self._take(manifest)
@@ -348,12 +380,16 @@ cdef class ShardStore:
         cdef uint64_t number = 0
         cdef sp_entry entry
         self.check()
+        if self.is_current():
+            return self.find(wanted, &place, &number, &entry) and entry.kind == SP_BLOCK
         with self.table:
             self.catch_up()
             return self.find(wanted, &place, &number, &entry) and entry.kind == SP_BLOCK
 
     def __len__(self):
         self.check()
+        if self.is_current():
+            return self.catalog.keys()
         with self.table:
             self.catch_up()
             return self.catalog.keys()
@@ -677,7 +713,7 @@ cdef class ShardStore:
 
     def _tell(self):
         """Let other processes know that there is a new manifest, and take it in."""
-        self.counters.lift(0, self.folder.manifests.numbers()[-1])
+        self.counters.increase(0)
         self._reload()
 
     def _finish_shard(self):
@@ -685,6 +721,7 @@ cdef class ShardStore:
         cdef Shard own = self.own
         manifests = self.folder.manifests
         with errors.storage_errors(self.path):
+            own.output.sync_blocks()  # as `sync` of this process comes too late for it, whatever the durability
             own.output.seal()
             try:
                 manifests.commit(

@@ -27,7 +27,7 @@ def plant(folder: str | os.PathLike[str], *shards: Writer, open: tuple[int, ...]
     """Write a store of these shards; those with the ids in `open` are open."""
     place = Path(folder)
     (place / "manifest").mkdir(parents=True)
-    (place / "store").write_bytes(sealed({"smartpipe store": 1, "id": STORE, "hash_key": "00" * 16}))
+    (place / "store").write_bytes(sealed({"smartpipe store": 1, "id": STORE, "hash_key": "00" * 16, "codec": "none"}))
     listed = [
         {
             "id": f"{one.file_id:016x}",

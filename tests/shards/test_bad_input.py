@@ -101,7 +101,7 @@ def test_a_manifest_of_a_newer_version_is_not_made_anew(mode: str, path: Path) -
 @pytest.mark.parametrize("mode", ["r", "a"])
 def test_a_manifest_of_another_store_is_not_made_anew(mode: str, path: Path) -> None:
     plant(path)
-    (path / "store").write_bytes(sealed({"smartpipe store": 1, "id": "f" * 16, "hash_key": "00" * 16}))
+    (path / "store").write_bytes(sealed({"smartpipe store": 1, "id": "f" * 16, "hash_key": "00" * 16, "codec": "none"}))
     with pytest.raises(smartpipe.FormatError, match=r"the store 0123456789abcdef, not f{16}"):
         ShardStore(path, mode)  # type: ignore[arg-type]
 
