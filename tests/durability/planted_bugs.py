@@ -161,8 +161,10 @@ BUGS = [
         "synced is claimed before the sync",
         "smartpipe/container/output.pyx",
         """
+        record.stamp = max(date(), self.tally.stamp + 1, record.stamp)
         record.synced = self.tally.synced
 ------
+        record.stamp = max(date(), self.tally.stamp + 1, record.stamp)
         record.synced = self.size if PLANTED else self.tally.synced
 """,
         [Row(POWER, 5000), Test("durability/test_power.py::test_no_more_is_claimed_to_be_synced_than_was")],
