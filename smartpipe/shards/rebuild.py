@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import replace
 
 from smartpipe import errors
@@ -13,10 +12,8 @@ from smartpipe.container.paths import EXTENSIONS
 from smartpipe.container.recovery.trial import find_id
 from smartpipe.container.source import Source
 from smartpipe.container.walk import Walk
-from smartpipe.shards.folder import Folder
+from smartpipe.shards.folder import NAME, Folder
 from smartpipe.shards.manifest import Listed, Manifest
-
-NAME = re.compile(r"[0-9a-f]{16}")
 
 
 def current(folder: Folder, writes: bool, seen: int, known: Manifest | None) -> Manifest:
