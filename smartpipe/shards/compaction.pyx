@@ -14,7 +14,7 @@ from smartpipe._codec cimport (
 from smartpipe.container.block cimport Block
 from smartpipe.container.format2 cimport Format2
 from smartpipe.shards.shard cimport Shard
-from smartpipe.shards.store cimport ShardStore
+from smartpipe.shards.shard_set cimport ShardSet
 
 from smartpipe import errors
 from smartpipe._platform import disk, lock
@@ -42,7 +42,7 @@ class _Overtaken(Exception):
     """A shard that is compacted is not of the store any more."""
 
 
-def compact(ShardStore store, double dead, progress):
+def compact(ShardSet store, double dead, progress):
     """Do what `ShardStore.compact` promises."""
     shards = records = before = after = 0
     done = 0
@@ -71,7 +71,7 @@ def compact(ShardStore store, double dead, progress):
     return CompactReport(shards, records, before, after)
 
 
-def wanted(ShardStore store, double dead):
+def wanted(ShardSet store, double dead):
     """Return the shards that compaction would make smaller, those with the most dead bytes first, and then those that
     are small, of which it would make fewer."""
     cdef Shard shard
@@ -90,7 +90,7 @@ def wanted(ShardStore store, double dead):
     return [shard for _, shard in found], small
 
 
-def _choose(ShardStore store, double dead, set tried):
+def _choose(ShardSet store, double dead, set tried):
     """Shards that fit into one together, each with its locked file; those that somebody writes are left alone."""
     cdef Shard shard
     cdef list chosen = []
@@ -118,7 +118,7 @@ def _choose(ShardStore store, double dead, set tried):
     return chosen
 
 
-def _replace(ShardStore store, list inputs, progress):
+def _replace(ShardSet store, list inputs, progress):
     """Copy what counts of some shards, and let the copy take their place; (records, bytes before, bytes after, id of
     the copy), None where others were faster."""
     cdef Shard shard, output
@@ -179,7 +179,7 @@ def _replace(ShardStore store, list inputs, progress):
     return records, before, after, output.id
 
 
-cdef list needed(ShardStore store, Shard shard, list tombstones, list inputs):
+cdef list needed(ShardSet store, Shard shard, list tombstones, list inputs):
     """The tombstones behind which an older record of their key may lie in a shard that is not compacted with them."""
     cdef Format2 layout
     cdef sp_entry entry

@@ -9,26 +9,22 @@ from smartpipe.container.block import Block
 from smartpipe.container.durability import Grouped
 from smartpipe.container.reader import Entry
 from smartpipe.errors import SmartPipeError
-from smartpipe.shards.folder import Folder
-from smartpipe.shards.manifest import Manifest
 from smartpipe.shards.reports import BackupReport, CompactReport, GcReport
-from smartpipe.shards.shard import Shard
+from smartpipe.shards.shard_set import ShardSet
 from smartpipe.shards.verify import StoreReport
 
 _Default = TypeVar("_Default")
 _Pairs = Mapping[Any, Buffer] | Iterable[tuple[Buffer, Buffer]]
 _OnError = Literal["raise", "skip"] | Callable[[SmartPipeError], object]
 
-COUNTERS: Final[str]
 GRACE: Final[float]
-KEYS: Final[str]
 LEASES: Final[str]
 MAX_BLOCK_SIZE: Final[int]
 READAHEAD: Final[int]
 SHARD_SIZE: Final[int]
 
 @disjoint_base
-class ShardStore:
+class ShardStore(ShardSet):
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -42,17 +38,7 @@ class ShardStore:
         max_block_size: int = ...,
     ) -> None: ...
     @property
-    def path(self) -> str: ...
-    @property
-    def mode(self) -> str: ...
-    @property
     def closed(self) -> bool: ...
-    @property
-    def folder(self) -> Folder: ...
-    @property
-    def manifest(self) -> Manifest: ...
-    @property
-    def shards(self) -> dict[int, Shard]: ...
     def put(self, key: Buffer, pairs: _Pairs, *, overwrite: bool = False) -> None: ...
     def put_bytes(self, key: Buffer, data: Buffer, *, overwrite: bool = False) -> None: ...
     def put_many(

@@ -4,11 +4,10 @@ import os
 import threading
 from collections.abc import Mapping
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport UINT64_MAX
 from libc.string cimport memcpy
 
-from smartpipe._codec cimport SP_BLOCK, SP_HASH_KEY, SP_TOMBSTONE, siphash
+from smartpipe._codec cimport SP_BLOCK, SP_HASH_KEY, SP_TOMBSTONE, sp_entry
 from smartpipe._platform cimport generation, lock_range, unlock_range
 from smartpipe.container.block cimport as_bytes
 from smartpipe.container.compressor cimport Compressor
@@ -16,20 +15,20 @@ from smartpipe.container.format2 cimport Format2
 from smartpipe.container.layout cimport Layout
 from smartpipe.container.reader cimport Reader
 from smartpipe.container.scattered cimport Scattered
+from smartpipe.shards.shard cimport Shard
 
 from smartpipe import errors
 from smartpipe._codec import require
-from smartpipe._platform import disk, leave_to_parent, open_reading
+from smartpipe._platform import disk, open_reading
 from smartpipe.container.durability import check_durability
 from smartpipe.container.opening import remove
 from smartpipe.container.paths import paths_of
 from smartpipe.container.reader import MAX_BLOCK_SIZE, READAHEAD, Entry, check_count, check_limit, handler_of, whole
 from smartpipe.container.writer import wanted_codec
-from smartpipe.shards.folder import COUNTERS, KEYS, LEASES, open_folder
+from smartpipe.shards.folder import LEASES, open_folder
 from smartpipe.shards.items import Items
 from smartpipe.shards.manifest import Listed
-from smartpipe.shards.rebuild import current
-from smartpipe.shards.shard import adopt_shard, create_shard, index_of, open_shard
+from smartpipe.shards.shard import adopt_shard, create_shard, index_of
 from smartpipe.shards.verify import verify_store
 
 SHARD_SIZE = 256 << 20
@@ -40,16 +39,6 @@ cdef Py_ssize_t MOST_TOGETHER = 4096
 
 
 _MISSING = object()
-
-cdef extern from *:
-    """
-    #ifdef Py_GIL_DISABLED
-    #define ONE_AT_A_TIME 0
-    #else
-    #define ONE_AT_A_TIME 1
-    #endif
-    """
-    const bint ONE_AT_A_TIME
 
 # Of a forked child: its threads may come to a store at the same time.
 _forked = threading.Lock()
@@ -63,7 +52,7 @@ def _renew_lock():
 os.register_at_fork(after_in_child=_renew_lock)
 
 
-cdef class ShardStore:
+cdef class ShardStore(ShardSet):
     """A folder of pipes as one mapping from block keys to blocks, which many processes write, read and delete from at
     the same time. docs/shards.md.
 
@@ -136,30 +125,9 @@ cdef class ShardStore:
     def _begin_process(self):
         """Open what belongs to this process alone, which is all but the folder."""
         self.writing = threading.RLock()
-        self.table = threading.RLock()
-        self.own = None
         self.compacting = None
-        self.shards = {}
-        self.growing = []
-        self.places = [None]
-        self.catalog = Catalog(self.folder.hash_key)
         self._open_shared()
         self._reload()
-
-    def _open_shared(self):
-        """The files over which the processes agree. For reading some may be missing, in a copy."""
-        writes = self.mode == "a"
-        flags = os.O_RDWR if writes else os.O_RDONLY
-        opened = []
-        for name in (KEYS, LEASES, COUNTERS):
-            try:
-                file = self.folder.file(name)
-                opened.append(leave_to_parent(disk.open(file, flags) if writes else open_reading(file)))
-            except FileNotFoundError:
-                opened.append(None)
-        self.key_locks, self.leases, counters = opened
-        if self.counters is None and counters is not None and counters.size() > 0:
-            self.counters = Counters(counters, writes)
 
     def __reduce__(self):
         return _reopened, (self.path, self.mode, self.options)
@@ -186,151 +154,6 @@ cdef class ShardStore:
                 with errors.storage_errors(self.path):
                     self._begin_process()
                 self.generation = generation()
-
-    cdef uint64_t hash(self, bytes key) noexcept:
-        return siphash(self.hash_key, <const uint8_t *>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
-
-    # What the shards have. All of this under `table`.
-
-    cdef int catch_up(self) except -1:
-        """Take in what other processes of this machine have acknowledged."""
-        cdef Shard shard
-        cdef uint64_t counter
-        if self.counters is None:
-            return 0
-        if self.counters.get(0) != self.seen:
-            self._reload()
-        for shard in self.growing:
-            counter = self.counters.get(shard.counter)
-            if counter != shard.seen or counter & 1:
-                self.looking += 1
-                try:
-                    shard.seen = counter
-                    self.look(shard)
-                finally:
-                    self.looking -= 1
-        return 0
-
-    cdef bint is_current(self) except -1:
-        """Whether the catalog has all that others acknowledged, and, where there is a GIL, stays as it is until the
-        caller runs Python: then it may be looked at without `table`, which costs more than a look."""
-        cdef Shard shard
-        cdef uint64_t counter
-        if not ONE_AT_A_TIME or self.looking:
-            return False
-        if self.counters is None:
-            return True
-        if self.counters.get(0) != self.seen:
-            return False
-        for shard in self.growing:
-            counter = self.counters.get(shard.counter)
-            if counter != shard.seen or counter & 1:
-                return False
-        return True
-
-    cdef int look(self, Shard shard) except -1:
-        if shard.look() and shard.layout.index is self.catalog.indexes[shard.place]:
-            self.catalog.enter(shard.place, shard.layout.whole)
-            shard.layout.warn()
-        else:
-            self.install(self._open(self.manifest.shards[shard.id]))
-            self.forget(shard)
-            self.catalog.rebuild(0)  # of keys of what was cut, a record with a lower stamp counts again
-        return 0
-
-    def _open(self, listed):
-        # In this order: what is written meanwhile is looked at again.
-        cdef uint64_t seen = 0 if self.counters is None else self.counters.get(listed.counter)
-        cdef Shard shard = open_shard(self.path, listed, self.limit)
-        # A counter beyond the end is still that of a shard which had it before.
-        shard.seen = seen if seen <= shard.layout.tally.end else UINT64_MAX
-        return shard
-
-    cdef int install(self, Shard shard) except -1:
-        try:
-            shard.place = self.catalog.take(shard.layout.index, shard.layout.whole)
-        except errors.CorruptError as damage:
-            # A page of a large index. Nobody has numbers of its entries yet.
-            shard.layout.index = None
-            shard.layout.rebuild(damage)
-            shard.place = self.catalog.take(shard.layout.index, shard.layout.whole)
-        if shard.place == len(self.places):
-            self.places.append(None)
-        self.places[shard.place] = shard
-        self.shards[shard.id] = shard
-        if shard.counter > 0 and shard.output is None:
-            self.growing.append(shard)
-        return 0
-
-    cdef int forget(self, Shard shard) except -1:
-        """Iterators that still read the shard keep its file open."""
-        self.catalog.drop(shard.place)
-        self.places[shard.place] = None
-        self.growing = [other for other in self.growing if other is not shard]
-        if self.shards.get(shard.id) is shard:
-            del self.shards[shard.id]
-        return 0
-
-    def _reload(self):
-        """Have the shards open that the current manifest lists, and a lease of it."""
-        with self.table:
-            while True:
-                seen = 0 if self.counters is None else self.counters.get(0)
-                manifest = current(self.folder, self.mode == "a", seen, self.manifest)
-                if manifest.number > seen and self.counters is not None and self.mode == "a":
-                    self.counters.lift(0, manifest.number)  # whoever committed it was killed, or is just doing so
-                    seen = manifest.number
-                if self._lease(manifest.number):
-                    try:
-                        self._take(manifest)
-                        break
-                    except FileNotFoundError as error:
-                        if isinstance(error, errors.SmartPipeError):
-                            raise
-                        if 0 < manifest.number == self.folder.manifests.last().number:
-                            raise errors.CorruptError("the shard is missing: all that it held is lost, if no copy of "
-                                                      "the file comes back", path=error.filename) from error
-            self.seen = seen
-            if self.leases is not None and manifest.number > 0:
-                unlock_range(self.leases, 0, manifest.number)
-
-    def _lease(self, number):
-        """Keep the shards of a manifest from being removed; False where they may be already."""
-        if self.leases is None or number == 0:
-            return True
-        lock_range(self.leases, number, 1, False, True)
-        if self.folder.manifests.exists(number):
-            return True
-        unlock_range(self.leases, number, 1)
-        return False
-
-    def _take(self, manifest):
-        """Open what a manifest lists and is not open yet, and forget what it does not list any more."""
-        cdef Shard shard
-        cdef list opened = []
-        for listed in manifest.shards.values():
-            shard = self.shards.get(listed.id)
-            if shard is None or (shard.counter != <uint64_t>listed.counter and shard is not self.own):
-                opened.append(self._open(listed))
-        self.manifest = manifest
-        gone = [shard for shard in self.shards.values() if shard.id not in manifest.shards]
-        self.catalog.make_room(sum([shard.layout.whole for shard in opened]))
-        for shard in opened:
-            # First what is new: a record that lies in both is found at each moment.
-            old = self.shards.get(shard.id)
-            self.install(shard)
-            if old is not None:
-                gone.append(old)
-        for shard in gone:
-            self.forget(shard)
-        if self.own is not None and self.own.id in manifest.shards:
-            # In a manifest that was made anew it may be another.
-            self.own.counter = manifest.shards[self.own.id].counter
-
-    cdef bint find(self, bytes key, uint32_t *place, uint64_t *number, sp_entry *entry) except -1:
-        """The record that counts for a key, also a tombstone; False where there is none."""
-        return self.catalog.find(self.hash(key), <const uint8_t *>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), place,
-                                 number, entry)
 
     # Reading
 
@@ -711,11 +534,6 @@ cdef class ShardStore:
     def _is_open(self, listed):
         """Whether the shard is an open one still."""
         return self.folder.manifests.last().shards.get(listed.id) == listed
-
-    def _tell(self):
-        """Let other processes know that there is a new manifest, and take it in."""
-        self.counters.lift(0, self.folder.manifests.numbers()[-1])
-        self._reload()
 
     def _finish_shard(self):
         """Close the shard that this process fills: it never changes again."""
