@@ -25,8 +25,6 @@ from smartpipe._platform import disk
 
 from .test_store import data_files
 
-STORE = "smartpipe.shards.store."
-
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
@@ -58,10 +56,10 @@ class Between:
 def test_what_is_written_while_a_shard_is_opened_is_seen(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with ShardStore(path) as writer:
         writer.put_bytes(b"first", b"1")
-        import smartpipe.shards.store as module
+        import smartpipe.shards.shard_set as module
 
         between = Between(module.open_shard, 0, lambda: writer.put_bytes(b"second", b"2"))
-        monkeypatch.setattr(STORE + "open_shard", between)
+        monkeypatch.setattr(module, "open_shard", between)
         with ShardStore(path) as other:
             assert between.count == 1
             with pytest.raises(smartpipe.CollisionError):
