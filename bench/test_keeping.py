@@ -124,8 +124,6 @@ def test_what_was_deleted_is_gone_and_nothing_else(name: str, form: Form, values
 def test_compacting_gives_room_back_and_keeps_the_rest(
     name: str, form: Form, values: list[Value], tmp_path: Path
 ) -> None:
-    if is_own(name) and not hasattr(smartpipe.ShardStore, "compact"):
-        pytest.skip("not there yet")
     keeper = made(name, form)
     keeper.begin(tmp_path)
     put(keeper, tmp_path, values)

@@ -158,6 +158,8 @@ SQLITE_SNAPSHOT = ("SQLite, in one transaction", "sqlite.Snapshot", "none", 6)
 IN_BULK = ("shards.", "disk_cache.", "sqlite.", "lmdb.")
 COMPACTING = ("shards.", "sqlite.", "lmdb.")
 PROCESSES = (1, 4)
+# Whose several processes would say nothing that others do not.
+ALONE = ("smartpipe zstd", "SQLite, zlib-ng 6", "LMDB, zlib-ng 6", "LMDB, each synced", "SQLite, in one transaction")
 
 
 def kept(
@@ -171,6 +173,7 @@ def kept(
         Entrant(f"{name}, {n} processes" if n > 1 else name, rival, action, codec, level, count=count, processes=n)
         for n in processes
         for name, rival, codec, level in kept
+        if n == 1 or name not in ALONE
     )
 
 

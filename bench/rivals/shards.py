@@ -42,6 +42,8 @@ class ShardValues(Values):
 
     def compact(self) -> None:
         self.store.compact()
+        # Nobody else has the store open.
+        self.store.gc(grace=0)
 
     def close(self) -> None:
         self.store.close()

@@ -15,6 +15,7 @@ from smartpipe.cli.arguments import PATH, as_key, json_option
 from smartpipe.cli.bar import bar
 from smartpipe.cli.cat import write_values
 from smartpipe.cli.ls import HEADS, columns, print_block, written
+from smartpipe.cli.verify import print_verified
 from smartpipe.container.reader import MAX_BLOCK_SIZE
 from smartpipe.shards.folder import open_folder
 
@@ -151,6 +152,25 @@ def stats(path: str, as_json: bool) -> None:
 
 @store.command()
 @store_argument
+@json_option
+@click.pass_context
+def verify(context: click.Context, path: str, as_json: bool) -> None:
+    """Look at every byte, and say what is whole and what is not.
+
+    Damage does not end it: a line for each, with what, file, offset, bytes, block, reason, and tabs between. The exit
+    code is 0 when all is well, 1 when not.
+    """
+    with smartpipe.ShardStore(path, "r") as opened, bar("verify", unit="bytes") as progress:
+        report = opened.verify(progress=progress)
+    if as_json:
+        output.json_line(report.as_dict())
+    else:
+        print_verified(report, f"{report.keys:,} keys, {report.blocks:,} blocks whole")
+    context.exit(0 if report.ok else 1)
+
+
+@store.command()
+@store_argument
 @click.option(
     "--dead",
     type=click.FloatRange(0, 1),
@@ -162,8 +182,9 @@ def stats(path: str, as_json: bool) -> None:
 def compact(path: str, dead: float, as_json: bool) -> None:
     """Write shards anew without what is dead in them.
 
-    Small ones are joined. Other processes go on meanwhile, and shards that they write to are left alone. The old files
-    are removed when nobody needs them, a minute later at the earliest, by `gc` or the next `compact`.
+    Small ones are joined. Other processes go on meanwhile, and shards that they write to are left alone; so are damaged
+    ones, with a warning. The old files are removed when nobody needs them, a minute later at the earliest, by `gc` or
+    the next `compact`.
     """
     with _existing(path) as opened, bar("compact", unit="bytes") as progress:
         total = opened.stats()["data_bytes"]

@@ -26,10 +26,15 @@ def verify(context: click.Context, pipe: str, as_json: bool) -> None:
     if as_json:
         output.json_line(report.as_dict())
     else:
-        state = "all is well" if report.ok else "NOT all is well"
-        damaged = f", {report.damaged:,} damaged or missing" if report.damaged else ""
-        output.line(f"{report.path}: {state}: {report.blocks:,} blocks whole{damaged}, {report.bytes:,} bytes")
-        print_damage(report.damage)
-        for note in report.notes:
-            output.line(f"note\t{note}")
+        print_verified(report, f"{report.blocks:,} blocks whole")
     context.exit(0 if report.ok else 1)
+
+
+def print_verified(report: smartpipe.VerifyReport | smartpipe.StoreReport, whole: str) -> None:
+    """A line that says whether all is well, and one for each damage and note."""
+    state = "all is well" if report.ok else "NOT all is well"
+    damaged = f", {report.damaged:,} damaged or missing" if report.damaged else ""
+    output.line(f"{report.path}: {state}: {whole}{damaged}, {report.bytes:,} bytes")
+    print_damage(report.damage)
+    for note in report.notes:
+        output.line(f"note\t{note}")

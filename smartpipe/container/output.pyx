@@ -159,7 +159,7 @@ cdef class Output:
         """
         try:
             disk.truncate(self.data, self.written)
-        except OSError:
+        except BaseException:  # also an interrupt: who called this is about to raise another error
             return False
         return True
 

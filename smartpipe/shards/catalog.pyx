@@ -151,8 +151,8 @@ cdef class Catalog:
     cdef uint64_t keys(self) noexcept:
         cdef uint64_t keys = 0
         cdef int place
-        for place in range(1, len(self.indexes)):
-            keys += self.at(place).keys
+        for place in range(1, <int>len(self.indexes)):
+            keys += self.c.listed[place].keys
         return keys
 
 

@@ -165,7 +165,8 @@ def _replace(ShardStore store, list inputs, progress):
         manifests.commit(manifests.last(), change)
     except BaseException as error:
         output.output.release()
-        remove([index_of(output.data), output.data])
+        if output.id not in manifests.last().shards:  # an error may come behind the commit
+            remove([index_of(output.data), output.data])
         if isinstance(error, _Overtaken):
             return None
         raise

@@ -9,7 +9,7 @@ from smartpipe import errors
 from smartpipe._platform import Descriptor, disk, is_range_held, locked_range, unlocked_range
 from smartpipe.container.headers import CODECS
 from smartpipe.container.paths import EXTENSIONS
-from smartpipe.shards.manifest import NEW, Manifest, Manifests, read_whole, sealed, unsealed
+from smartpipe.shards.manifest import NEW, Manifest, Manifests, read_whole, remove_aside, sealed, unsealed
 
 VERSION = 1
 STORE = "store"
@@ -155,7 +155,7 @@ def begin(place: str, id: str, codec: int) -> None:
     except FileExistsError:
         pass
     finally:
-        disk.unlink(aside)
+        remove_aside(aside)
     disk.sync_folder(place)
 
 

@@ -120,6 +120,14 @@ def unsealed(data: bytes, path: str) -> dict[str, Any]:
     return content
 
 
+def remove_aside(path: str) -> None:
+    """Remove a file that was linked to its name, or was not."""
+    try:
+        disk.unlink(path)
+    except FileNotFoundError:
+        pass  # it was taken for a leftover
+
+
 def read_whole(path: str, most: int) -> bytes:
     """Return what a file has; CorruptError where that is more than anybody wrote."""
     file = open_reading(path)
@@ -152,12 +160,12 @@ class Manifests:
         return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
     def last(self) -> Manifest:
-        """Return the one with the highest number. FileNotFoundError where there is none, CorruptError where it is
+        """Return the one with the highest number. PipeNotFoundError where there is none, CorruptError where it is
         damaged."""
         while True:
             numbers = self.numbers()
             if not numbers:
-                raise FileNotFoundError(self.folder)
+                raise errors.PipeNotFoundError("the store has no manifest", path=self.folder)
             try:
                 return self.read(numbers[-1])
             except FileNotFoundError:
@@ -189,10 +197,10 @@ class Manifests:
             finally:
                 file.close()
             disk.link(aside, self.path(manifest.number))
-        except FileExistsError:
-            return False
+        except (FileExistsError, FileNotFoundError):
+            return False  # or it was taken for a leftover, as this process was stopped for long
         finally:
-            disk.unlink(aside)
+            remove_aside(aside)
         if self.numbers()[-1] > manifest.number:
             # Others went on from here, or a process that was stopped for long took a number that was removed since.
             return False

@@ -34,6 +34,7 @@ cdef class ShardStore:
     cdef Descriptor leases
     cdef Counters counters         # None where there are none
     cdef uint64_t seen             # counter 0 when the manifest was read
+    cdef int looking               # somebody takes in what a shard has more
     cdef long generation
     cdef Catalog catalog
     cdef readonly dict shards      # by id
@@ -49,6 +50,7 @@ cdef class ShardStore:
     cdef int check_writable(self) except -1
     cdef uint64_t hash(self, bytes key) noexcept
     cdef int catch_up(self) except -1
+    cdef bint is_current(self) except -1
     cdef int look(self, Shard shard) except -1
     cdef int install(self, Shard shard) except -1
     cdef int forget(self, Shard shard) except -1

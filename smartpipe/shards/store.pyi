@@ -16,7 +16,7 @@ from smartpipe.shards.shard import Shard
 from smartpipe.shards.verify import StoreReport
 
 _Default = TypeVar("_Default")
-_Pairs = Mapping[Buffer, Buffer] | Iterable[tuple[Buffer, Buffer]]
+_Pairs = Mapping[Any, Buffer] | Iterable[tuple[Buffer, Buffer]]
 _OnError = Literal["raise", "skip"] | Callable[[SmartPipeError], object]
 
 COUNTERS: Final[str]
@@ -57,7 +57,7 @@ class ShardStore:
     def put_bytes(self, key: Buffer, data: Buffer, *, overwrite: bool = False) -> None: ...
     def put_many(
         self,
-        blocks: Mapping[Buffer, Buffer | _Pairs] | Iterable[tuple[Buffer, Buffer | _Pairs]],
+        blocks: Mapping[Any, Buffer | _Pairs] | Iterable[tuple[Buffer, Buffer | _Pairs]],
         *,
         overwrite: bool = False,
     ) -> int: ...

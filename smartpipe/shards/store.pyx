@@ -41,6 +41,16 @@ cdef Py_ssize_t MOST_TOGETHER = 4096
 
 _MISSING = object()
 
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    #define ONE_AT_A_TIME 0
+    #else
+    #define ONE_AT_A_TIME 1
+    #endif
+    """
+    const bint ONE_AT_A_TIME
+
 # Of a forked child: its threads may come to a store at the same time.
 _forked = threading.Lock()
 
@@ -193,9 +203,30 @@ cdef class ShardStore:
         for shard in self.growing:
             counter = self.counters.get(shard.counter)
             if counter != shard.seen or counter & 1:
-                shard.seen = counter
-                self.look(shard)
+                self.looking += 1
+                try:
+                    shard.seen = counter
+                    self.look(shard)
+                finally:
+                    self.looking -= 1
         return 0
+
+    cdef bint is_current(self) except -1:
+        """Whether the catalog has all that others acknowledged, and, where there is a GIL, stays as it is until the
+        caller runs Python: then it may be looked at without `table`, which costs more than a look."""
+        cdef Shard shard
+        cdef uint64_t counter
+        if not ONE_AT_A_TIME or self.looking:
+            return False
+        if self.counters is None:
+            return True
+        if self.counters.get(0) != self.seen:
+            return False
+        for shard in self.growing:
+            counter = self.counters.get(shard.counter)
+            if counter != shard.seen or counter & 1:
+                return False
+        return True
 
     cdef int look(self, Shard shard) except -1:
         if shard.look() and shard.layout.index is self.catalog.indexes[shard.place]:
@@ -211,7 +242,8 @@ cdef class ShardStore:
         # In this order: what is written meanwhile is looked at again.
         cdef uint64_t seen = 0 if self.counters is None else self.counters.get(listed.counter)
         cdef Shard shard = open_shard(self.path, listed, self.limit)
-        shard.seen = seen
+        # A counter beyond the end is still that of a shard which had it before.
+        shard.seen = seen if seen <= shard.layout.tally.end else UINT64_MAX
         return shard
 
     cdef int install(self, Shard shard) except -1:
@@ -349,12 +381,16 @@ cdef class ShardStore:
         cdef uint64_t number = 0
         cdef sp_entry entry
         self.check()
+        if self.is_current():
+            return self.find(wanted, &place, &number, &entry) and entry.kind == SP_BLOCK
         with self.table:
             self.catch_up()
             return self.find(wanted, &place, &number, &entry) and entry.kind == SP_BLOCK
 
     def __len__(self):
         self.check()
+        if self.is_current():
+            return self.catalog.keys()
         with self.table:
             self.catch_up()
             return self.catalog.keys()
@@ -684,16 +720,22 @@ cdef class ShardStore:
     def _finish_shard(self):
         """Close the shard that this process fills: it never changes again."""
         cdef Shard own = self.own
+        manifests = self.folder.manifests
         with errors.storage_errors(self.path):
+            own.output.sync_blocks()  # as `sync` of this process comes too late for it, whatever the durability
             own.output.seal()
-            self.folder.manifests.commit(
-                self.manifest,
-                lambda last: None if last.shards[own.id].counter == 0 else last.with_shards(
-                    Listed(own.id, os.path.basename(own.data), own.codec, 0)))
-            own.output.release()
-            with self.table:
-                self.own = None
-                self._tell()
+            try:
+                manifests.commit(
+                    self.manifest,
+                    lambda last: None if last.shards[own.id].counter == 0 else last.with_shards(
+                        Listed(own.id, os.path.basename(own.data), own.codec, 0)))
+            finally:
+                # Also where an error came behind the commit: readers do not look at it any more.
+                if manifests.last().shards[own.id].counter == 0:
+                    own.output.release()
+                    with self.table:
+                        self.own = None
+                        self._tell()
 
     def put_many(self, blocks, *, overwrite=False):
         """Store many blocks, (key, pairs) or (key, value) as of `put` and `put_bytes`, from a mapping or an iterable.
@@ -859,7 +901,7 @@ cdef class ShardStore:
                         manifests.commit(manifests.last(),
                                          lambda last: None if id in last.shards else last.with_shards(listed))
                 except BaseException:
-                    refused = True
+                    refused = id not in manifests.last().shards  # an error may come behind the commit
                     raise
                 finally:
                     shard.output.release()
@@ -903,8 +945,8 @@ cdef class ShardStore:
 
         Taken are shards of which at least the part `dead` is dead, those with the most dead bytes first, but none that
         another process writes to. Everybody goes on meanwhile; what was compacted is removed by `gc`, or by a later
-        `compact`, when no reader has it open. `progress` is called with the bytes that were read. CorruptError where a
-        block is damaged: its shard stays as it is.
+        `compact`, when no reader has it open. A damaged shard stays as it is, with a PipeWarning. `progress` is called
+        with the bytes that were read.
         """
         from smartpipe.shards.compaction import compact, wanted
 

@@ -22,6 +22,8 @@ ON_A_STORE = [
     ["rm", ..., "a"],
     ["stats"],
     ["stats", "--json"],
+    ["verify"],
+    ["verify", "--json"],
     ["compact"],
     ["gc"],
     ["backup", ..., "copy"],
@@ -283,6 +285,26 @@ def test_a_damaged_value(run, store, tmp_path):
     assert run("store", "get", store, r"\x00\xff").out == b"\x00\x01\xfe"
     code, out, err = run("store", "unpack", store, tmp_path / "files")
     assert code == 1 and "checksum" in err and not (tmp_path / "files" / "pages").exists()
+
+
+def test_verify(run, store):
+    code, out, err = run("store", "verify", store)
+    assert (code, err) == (0, "") and out.startswith(f"{store}: all is well: 3 keys, 3 blocks whole, ".encode())
+    report = json.loads(run("store", "verify", store, "--json").out)
+    assert (report["ok"], report["keys"], report["blocks"], report["damage"]) == (True, 3, 3, [])
+
+
+def test_verify_names_what_is_lost(run, store):
+    data = damage(store, b"<html>a</html>\n")
+    code, out, err = run("store", "verify", store)
+    state, *lines = out.decode().splitlines()
+    assert (code, err) == (1, "")
+    assert state.startswith(f"{store}: NOT all is well: 3 keys, 2 blocks whole, 1 damaged or missing, ")
+    ((what, file, _, _, block, reason),) = [line.split("\t") for line in lines]
+    assert (what, file, block) == ("damaged", str(data), "pages/a") and "checksum" in reason
+    found = run("store", "verify", "--json", store)
+    report = json.loads(found.out)
+    assert found.code == 1 and not report["ok"] and [one["block"] for one in report["damage"]] == ["pages/a"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from container.together import Together
 
 import smartpipe
 from smartpipe import ShardStore
+from smartpipe._platform import disk
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -440,6 +441,26 @@ def test_every_durability_reaches_others_at_once(path: str, durability: Any) -> 
         assert other.get_bytes(b"b") == b"2"
     with ShardStore(path, mode="r") as store:
         assert len(store) == 21
+
+
+@pytest.mark.parametrize("durability", DURABILITIES, ids=str)
+def test_sync_covers_the_shards_that_were_filled_before(
+    path: str, durability: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = set()
+    sync = disk.sync
+
+    def recorded(file: Any) -> None:
+        synced.add(os.path.basename(os.readlink(f"/proc/self/fd/{file.number}")))
+        sync(file)
+
+    monkeypatch.setattr(disk, "sync", recorded)
+    with ShardStore(path, shard_size=5000, durability=durability) as store:
+        for number in range(4):
+            store.put_bytes(b"%d" % number, bytes(5000))
+        store.sync()
+        assert len(data_files(path)) == 4
+        assert synced >= set(data_files(path))
 
 
 def test_a_shard_that_is_full_is_followed_by_another(path: str) -> None:

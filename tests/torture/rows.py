@@ -35,6 +35,8 @@ WEIGHTS = {
     "durability.test_threads": 3,
     "hostile.test_damage_row": 5,
     "durability.test_power": 5,
+    "shards.test_adoption": 3,
+    "shards.test_many_processes": 6,
 }
 # Rows that are tests of pytest.
 TESTED = {

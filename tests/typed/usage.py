@@ -125,3 +125,27 @@ def errors(error: smartpipe.BlockNotFound) -> None:
 
 def engines() -> None:
     assert_type(smartpipe.engines()["zlib"]["version"], str)
+
+
+def stores(store: smartpipe.ShardStore, block: smartpipe.Block) -> None:
+    assert_type(smartpipe.ShardStore(Path("artifacts"), "r"), smartpipe.ShardStore)
+    smartpipe.ShardStore("artifacts", "w")  # type: ignore[arg-type]
+    smartpipe.ShardStore("artifacts", compress="lzma")  # type: ignore[arg-type]
+    store.put(b"key", {b"raw": memoryview(b"value")}, overwrite=True)
+    store.put(b"key", [(b"raw", b"value")])
+    store.put_bytes(bytearray(b"key"), b"value")
+    store.put_bytes("key", b"value")  # type: ignore[arg-type]
+    assert_type(store.put_many({b"a": b"value"}), int)
+    assert_type(store.put_many([(b"a", {b"raw": b"value"})]), int)
+    assert_type(store.get(b"key"), smartpipe.Block | None)
+    assert_type(store.get(b"key", 0), smartpipe.Block | int)
+    assert_type(store.get_bytes(b"key"), bytes)
+    assert_type(store.get_bytes(b"key", None), bytes | None)
+    assert_type(store[b"key"], smartpipe.Block)
+    assert_type(store.keys(prefix=b"k"), Iterator[bytes])
+    assert_type(store.items([b"raw"], "skip", threads=2), Iterator[tuple[bytes, smartpipe.Block]])
+    assert_type(store.entries(), Iterator[smartpipe.Entry])
+    assert_type(store.compact(dead=0.5).bytes_after, int)
+    assert_type(store.gc(grace=0).removed, list[str])
+    assert_type(smartpipe.pack("site", store.path, on_error=print, compress="zlib"), dict[str, int])
+    assert_type(smartpipe.unpack(Path("store"), "site", on_error="skip"), dict[str, int])
