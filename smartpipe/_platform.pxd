@@ -38,4 +38,4 @@ cdef class Counters:
     cdef int set(self, uint64_t number, uint64_t value) noexcept
     cdef int begin(self, uint64_t number) noexcept
     cdef int end(self, uint64_t number) noexcept
-    cdef int increase(self, uint64_t number) noexcept
+    cdef int lift(self, uint64_t number, uint64_t least) noexcept

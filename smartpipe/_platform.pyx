@@ -94,8 +94,10 @@ cdef extern from *:
     static void sp_set_counter(uint64_t *p, uint64_t value) {
         __atomic_store_n(p, value, __ATOMIC_RELEASE);
     }
-    static void sp_raise_counter(uint64_t *p) {
-        __atomic_fetch_add(p, 1, __ATOMIC_ACQ_REL);
+    static void sp_raise_counter(uint64_t *p, uint64_t least) {
+        uint64_t value = sp_counter(p);
+        while (value < least && !__atomic_compare_exchange_n(p, &value, least, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        }
     }
     """
     int sp_range_lock(int fd, int exclusive, int64_t start, int64_t length, int wait) nogil
@@ -103,7 +105,7 @@ cdef extern from *:
     int sp_range_held(int fd, int64_t start, int64_t length, int *held) nogil
     uint64_t sp_counter(const uint64_t *p) nogil
     void sp_set_counter(uint64_t *p, uint64_t value) nogil
-    void sp_raise_counter(uint64_t *p) nogil
+    void sp_raise_counter(uint64_t *p, uint64_t least) nogil
     int sp_allocate(int fd, int64_t offset, int64_t size) nogil
     void sp_will_read(int fd, int64_t offset, int64_t n) noexcept nogil
     void sp_spread(void *p, size_t n) noexcept nogil
@@ -360,10 +362,10 @@ cdef class Counters:
             sp_set_counter(<uint64_t *>self.view.buf + number, value)
         return 0
 
-    cdef int increase(self, uint64_t number) noexcept:
-        """For a counter of many writers."""
+    cdef int lift(self, uint64_t number, uint64_t least) noexcept:
+        """Let a counter of many writers be no less than a value."""
         if number < self.count:
-            sp_raise_counter(<uint64_t *>self.view.buf + number)
+            sp_raise_counter(<uint64_t *>self.view.buf + number, least)
         return 0
 
 

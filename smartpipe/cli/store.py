@@ -182,8 +182,9 @@ def verify(context: click.Context, path: str, as_json: bool) -> None:
 def compact(path: str, dead: float, as_json: bool) -> None:
     """Write shards anew without what is dead in them.
 
-    Small ones are joined. Other processes go on meanwhile, and shards that they write to are left alone. The old files
-    are removed when nobody needs them, a minute later at the earliest, by `gc` or the next `compact`.
+    Small ones are joined. Other processes go on meanwhile, and shards that they write to are left alone; so are damaged
+    ones, with a warning. The old files are removed when nobody needs them, a minute later at the earliest, by `gc` or
+    the next `compact`.
     """
     with _existing(path) as opened, bar("compact", unit="bytes") as progress:
         total = opened.stats()["data_bytes"]

@@ -8,7 +8,7 @@ import time
 from smartpipe._platform import Descriptor, disk, is_range_held, lock
 from smartpipe.container.opening import APPEND
 from smartpipe.container.paths import EXTENSIONS
-from smartpipe.shards.folder import STORE, Folder
+from smartpipe.shards.folder import NAME, STORE, Folder
 from smartpipe.shards.reports import GcReport
 
 ASIDE = 60.0
@@ -83,11 +83,13 @@ class _Collection:
         listed = self.listed()
         for name in sorted(os.listdir(self.folder.path)):
             path = self.folder.file(name)
-            shard = os.path.splitext(name)[1] in EXTENSIONS and name not in listed
+            prefix, extension = os.path.splitext(name)
+            of_store = NAME.fullmatch(prefix) is not None  # a file of any other name is somebody else's
+            shard = of_store and extension in EXTENSIONS and name not in listed
             if shard and not (self.is_old(path) and self.take(path)):
                 self.waiting += 1
             aside = name.startswith(f".{STORE}.") and self.is_old(path, ASIDE)
-            alone = name.endswith(".idx") and not self.has_data(name) and self.is_old(path)
+            alone = of_store and extension == ".idx" and not self.has_data(name) and self.is_old(path)
             if aside or alone:
                 self.remove(path)
 

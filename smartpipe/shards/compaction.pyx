@@ -56,7 +56,7 @@ def compact(ShardStore store, double dead, progress):
             result = _replace(store, inputs, lambda n: progress(done + n) if progress is not None else None)
         except _Damaged as damage:
             errors.warn(f"{damage.shard.data}: it is damaged, and was not compacted: {damage.__cause__}")
-            tried.difference_update([shard.id for shard, _ in inputs if shard is not damage.shard])
+            tried.difference_update([shard.id for shard, _ in inputs if shard.id != damage.shard.id])
             continue
         finally:
             for _, file in inputs:
@@ -133,6 +133,7 @@ def _replace(ShardStore store, list inputs, progress):
                 return _replace(store, [(store.shards[other.id], file) for other, file in inputs
                                         if other.id in store.shards], progress)
             store.look(shard)
+        inputs = [(store.shards[shard.id], file) for shard, file in inputs]  # a look may open a shard anew
         plans = [(shard, store.catalog.numbers(shard.place, SP_BLOCK), store.catalog.numbers(shard.place, SP_TOMBSTONE))
                  for shard, _ in inputs]
     output = create_shard(store.path, (<Shard>inputs[0][0]).codec, 0xffffffff, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from smartpipe import errors
 from smartpipe._platform import Descriptor, disk, is_range_held, locked_range, unlocked_range
@@ -12,6 +13,8 @@ from smartpipe.shards.manifest import NEW, Manifest, Manifests, read_whole, remo
 
 VERSION = 1
 STORE = "store"
+NAME = re.compile(r"[0-9a-f]{16}")
+"""What the files of a shard are called, before the extension."""
 BEGINNING = b'{"smartpipe store"'
 MANIFESTS = "manifest"
 KEYS = "keys.lock"

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import replace
 
 from smartpipe import errors
-from smartpipe._platform import Descriptor, holder, is_range_held, open_reading
+from smartpipe._platform import Descriptor, holder, open_reading
 from smartpipe.container.headers import FILE_HEADER, index_id, shard_header
 from smartpipe.container.paths import EXTENSIONS
 from smartpipe.container.recovery.trial import find_id
 from smartpipe.container.source import Source
 from smartpipe.container.walk import Walk
-from smartpipe.shards.folder import PROBE, Folder
+from smartpipe.shards.folder import NAME, Folder
 from smartpipe.shards.manifest import Listed, Manifest
 
-NAME = re.compile(r"[0-9a-f]{16}")
 
-
-def current(folder: Folder, leases: Descriptor | None, known: Manifest | None) -> tuple[Manifest, bool]:
-    """Return the manifest that counts, and whether it was just committed.
+def current(folder: Folder, writes: bool, seen: int, known: Manifest | None) -> Manifest:
+    """Return the manifest that counts.
 
     Where it is lost or damaged it is made anew, with a PipeWarning: of the last one before it that is good, and of all
     shards that lie in the folder. Those that it does not know as retired can not be told from others, and so keys that
-    were deleted may come back. With `leases`, those of a store open for writing, it is committed; else its
-    number is 0, and where that of the `known` one is too, this was said before. FormatError where the last one is of a
-    later version, or of another store.
+    were deleted may come back. With `writes` it is committed, under a number above `seen`, which another
+    process has seen; else its number is 0, and where that of the `known` one is too, this was said before. FormatError
+    where the last one is of a later version, or of another store.
     """
     while True:
         try:
-            return folder.manifests.last(), False
+            return folder.manifests.last()
         except FileNotFoundError:
             why = f"{folder.manifests.folder}: there is no manifest"
         except errors.CorruptError as error:
@@ -40,7 +37,7 @@ def current(folder: Folder, leases: Descriptor | None, known: Manifest | None) -
         shards = shards_of(folder, before)
         if not numbers and not shards:
             # It was just begun. In a store of shards a manifest is written before the first of them.
-            return before, False
+            return before
         if folder.manifests.numbers() != numbers:
             continue  # somebody else has made one
         found = replace(before, shards=shards)
@@ -48,27 +45,14 @@ def current(folder: Folder, leases: Descriptor | None, known: Manifest | None) -
             f"{why}; it is made anew of the {len(shards)} shards in the folder: "
             "keys that were deleted, and values that were overwritten, may reappear"
         )
-        if leases is None:
+        if not writes:
             if known is None or known.number > 0:
                 errors.warn(text)
-            return replace(found, number=0), False
-        used = max([0 if known is None else known.number, highest_lease(leases), *numbers])
-        found = replace(found, number=used + 1)
+            return replace(found, number=0)
+        found = replace(found, number=max([seen, *numbers]) + 1)
         if folder.manifests.create(found):
             errors.warn(text)
-            return found, True
-
-
-def highest_lease(leases: Descriptor) -> int:
-    """Return the highest number of a manifest that other processes use; 0 where they use none."""
-    low, high = 0, PROBE
-    while high - low > 1:
-        middle = (low + high) // 2
-        if is_range_held(leases, middle, high - middle):
-            low = middle
-        else:
-            high = middle
-    return low
+            return found
 
 
 def last_good(folder: Folder, numbers: list[int]) -> Manifest:

@@ -276,9 +276,10 @@ cdef class ShardStore:
         with self.table:
             while True:
                 seen = 0 if self.counters is None else self.counters.get(0)
-                manifest, is_new = current(self.folder, self.leases if self.mode == "a" else None, self.manifest)
-                if is_new:
-                    self.counters.increase(0)
+                manifest = current(self.folder, self.mode == "a", seen, self.manifest)
+                if manifest.number > seen and self.counters is not None and self.mode == "a":
+                    self.counters.lift(0, manifest.number)  # whoever committed it was killed, or is just doing so
+                    seen = manifest.number
                 if self._lease(manifest.number):
                     try:
                         self._take(manifest)
@@ -713,7 +714,7 @@ cdef class ShardStore:
 
     def _tell(self):
         """Let other processes know that there is a new manifest, and take it in."""
-        self.counters.increase(0)
+        self.counters.lift(0, self.folder.manifests.numbers()[-1])
         self._reload()
 
     def _finish_shard(self):
@@ -944,8 +945,8 @@ cdef class ShardStore:
 
         Taken are shards of which at least the part `dead` is dead, those with the most dead bytes first, but none that
         another process writes to. Everybody goes on meanwhile; what was compacted is removed by `gc`, or by a later
-        `compact`, when no reader has it open. `progress` is called with the bytes that were read. CorruptError where a
-        block is damaged: its shard stays as it is.
+        `compact`, when no reader has it open. A damaged shard stays as it is, with a PipeWarning. `progress` is called
+        with the bytes that were read.
         """
         from smartpipe.shards.compaction import compact, wanted
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import smartpipe
 
-from . import Blocks, format1, format2
+from . import Blocks, format1, format2, store
 from . import read as read_files
 from .expected import FOLDERS, GOLDEN, Folder, describe, load
 
@@ -142,3 +145,22 @@ def test_no_golden_file_is_left_out() -> None:
     for folder in FOLDERS:
         found = {path.stem for path in (GOLDEN / "format2" / folder.name).glob(f"*.{folder.suffix}")}
         assert found == {name for name in FORMAT2 if folder.has(name)}
+
+
+@pytest.mark.parametrize("mode", ["r", "a"])
+def test_the_golden_store(mode: Any, tmp_path: Path) -> None:
+    expected = json.loads((GOLDEN / "store.json").read_text())
+    assert describe(sorted(store.read(GOLDEN / "store").items())) == expected
+    folder = tmp_path / "store"
+    shutil.copytree(GOLDEN / "store", folder)
+    with smartpipe.ShardStore(folder, mode) as opened:
+        assert describe(sorted((key, list(block)) for key, block in opened.items())) == expected
+        assert len(opened) == len(expected)
+        assert b"killed" not in opened
+        assert b"item/5" not in opened
+        if mode == "a":
+            opened.put_bytes(b"killed", b"now whole")
+            assert opened.get_bytes(b"killed") == b"now whole"
+        report = opened.verify()
+        assert report.ok
+        assert any("killed" in note for note in report.notes) == (mode == "r")

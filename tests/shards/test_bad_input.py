@@ -7,6 +7,7 @@ import os
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -497,3 +498,51 @@ def test_stamps_do_not_end(path: Path) -> None:
             store.delete(b"last")
         store.put_bytes(b"other", b"now")
         assert content(store) == {b"last": b"of the future", b"other": b"now"}
+
+
+# With all the rest
+
+
+def test_collecting_leaves_what_is_of_others(path: Path) -> None:
+    fill(path, 1)
+    with smartpipe.open(path / "pipe", "w") as pipe:
+        pipe.write(b"of a pipe", {})
+    (path / "notes.dat").write_bytes(b"text of somebody else")
+    (path / "notes.idx").write_bytes(b"text of somebody else")
+    (path / "other.idx").write_bytes(b"text of somebody else")
+    with ShardStore(path) as store:
+        store.gc(grace=0)
+    assert {"pipe.dat", "pipe.idx", "notes.dat", "notes.idx", "other.idx"} <= {file.name for file in path.iterdir()}
+
+
+@pytest.mark.parametrize("what", ["header", "record", "cut", "index"])
+def test_compaction_loses_nothing_of_damaged_shards(what: str, path: Path) -> None:
+    expected = fill(path)
+    data = data_of(path, b"key 007")
+    lost = {b"key 007"}
+    offset = records(data)[b"key 007"].offset
+    if what == "header":
+        flip(data, 9)
+    elif what == "record":
+        flip(data, offset + 70)
+    elif what == "cut":
+        lost = {key for key, record in records(data).items() if record.offset >= offset}
+        os.truncate(data, offset)
+    else:
+        flip(data.with_suffix(".idx"), 70)
+    if what in ("header", "index"):
+        lost = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", smartpipe.PipeWarning)
+        with ShardStore(path) as store:
+            for key in (b"key 001", b"key 005", b"key 008", b"key 012"):
+                store.delete(key)
+                del expected[key]
+            lost -= {b"key 008"}
+            store.compact()
+            store.gc(grace=0)
+            assert set(store) == set(expected)
+        with ShardStore(path) as store:
+            assert set(store) == set(expected)
+            left = {key: block[b""] for key, block in store.items(on_error="skip")}
+            assert left == {key: value for key, value in expected.items() if key not in lost}
