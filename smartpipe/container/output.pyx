@@ -483,6 +483,9 @@ cdef class Output2(Output):
         except (OSError, DamagedIndex):
             self.appendable = False  # made anew on close
             return False
+        except BaseException:
+            self.appendable = False  # interrupted in the middle of it
+            raise
         if not table:
             self.loose += self.index.count - self.flushed
         self.index_size += out.size

@@ -2,6 +2,7 @@
 
 import os
 
+from smartpipe._codec cimport SP_FILE_HEADER
 from smartpipe.container.format2 cimport shown
 from smartpipe.container.source cimport Source
 
@@ -110,6 +111,17 @@ def create_shard(folder, codec, limit, syncs):
     return shard
 
 
+cdef Output2 begin_again(Shard shard, Descriptor file):
+    """Make a shard of an empty file, or of one that ends within its header."""
+    cdef Output2 output
+    index = index_of(shard.data)
+    disk.truncate(file, 0)
+    remove([index])  # not cut: a reader may have mapped it
+    output = Output2(shard.data, index, file, disk.open(index, CREATE), shard.id, shard.codec, Index(), Tally())
+    output.begin(True, True)
+    return output
+
+
 def adopt_shard(folder, listed, limit, is_open):
     """Take over an open shard whose writer is gone: what it left unfinished is cut, and all else kept. None where it
     has a writer, or `is_open`, which is asked when this process has its lock, says that it is not an open shard."""
@@ -124,9 +136,14 @@ def adopt_shard(folder, listed, limit, is_open):
         if not lock(file) or not is_open(listed):
             file.close()
             return None
-        source = source_of(shard.data, shard.id, limit)
-        output, cut = append2(Paths(os.path.splitext(shard.data)[0], None), source, file,
-                              Found(2, shard.id, shard.codec))
+        if <uint64_t>file.size() < SP_FILE_HEADER:
+            # It did not reach the disk before the power failed, and so nothing behind it was ever synced.
+            output, cut = begin_again(shard, file), None
+            source = source_of(shard.data, shard.id, limit)
+        else:
+            source = source_of(shard.data, shard.id, limit)
+            output, cut = append2(Paths(os.path.splitext(shard.data)[0], None), source, file,
+                                  Found(2, shard.id, shard.codec))
     except errors.CorruptError as error:
         file.close()
         errors.warn(f"{error}; nothing is appended to this shard")

@@ -71,6 +71,7 @@ class Unlink(NamedTuple):
 
 class SyncFolder(NamedTuple):
     begin: int
+    folder: str = ""  # within the folder of the record
 
 
 Call = Write | Truncate | Sync | Link | Rename | Unlink | SyncFolder
@@ -81,7 +82,8 @@ Files = dict[str, bytes]
 class Recording:
     """Writes down, as a context manager, what happens in a folder.
 
-    Files have numbers: a name can lead to another file later. What lies in the folder before counts as synced.
+    Files have numbers: a name can lead to another file later, and two names to the same. Names are paths within the
+    folder. What lies in it before counts as synced, and folders in it are there as soon as they were made.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -90,8 +92,8 @@ class Recording:
         self.old: dict[int, bytes] = {}
         """The content of the files that were there before, by number."""
         self.old_names: Names = {}
-        for path in sorted(folder.iterdir()):
-            self.old_names[path.name] = len(self.old)
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            self.old_names[self._name(path)] = len(self.old)
             self.old[len(self.old)] = path.read_bytes()
         self.during_sync: Callable[[], object] = lambda: None
         """Is called in each sync of a file, after it began."""
@@ -173,13 +175,22 @@ class Recording:
     def sync_folder(self, path: str) -> None:
         begin = len(self.calls)
         self._real["sync_folder"](path)
-        if Path(path) == self.folder:
+        if Path(path).is_relative_to(self.folder):
             with self._changing:
-                self.calls.append(SyncFolder(begin))
+                self.calls.append(SyncFolder(begin, os.path.relpath(path, self.folder).lstrip(".")))
 
-    def _name(self, path: str) -> str:
-        assert Path(path).parent == self.folder, f"{path} is not in {self.folder}"
-        return os.path.basename(path)
+    def link(self, source: str, target: str) -> None:
+        with self._changing:
+            self._real["link"](source, target)
+            file = self._names[self._name(source)]
+            self._names[self._name(target)] = file
+            self.calls.append(Link(self._name(target), file))
+
+    def make_folder(self, path: str) -> None:
+        self._real["make_folder"](path)
+
+    def _name(self, path: str | Path) -> str:
+        return str(Path(path).relative_to(self.folder))
 
 
 class Disk(NamedTuple):
@@ -209,10 +220,12 @@ def synced(recording: Recording, cut: int) -> Disk:
             contents[call.file] = bytes(content)
             pending[call.file] = [(made, change) for made, change in waiting if made >= call.begin]
         elif isinstance(call, SyncFolder):
-            for made, renaming in names_pending:
-                if made < call.begin:
+            waiting_names, names_pending = names_pending, []
+            for made, renaming in waiting_names:
+                if made < call.begin and folder_of(renaming) == call.folder:
                     apply_name(names, renaming)
-            names_pending = [(made, renaming) for made, renaming in names_pending if made >= call.begin]
+                else:
+                    names_pending.append((made, renaming))
         else:
             names_pending.append((number, call))
     return Disk(names, names_pending, contents, pending)
@@ -235,6 +248,10 @@ def put(content: bytearray, offset: int, data: bytes) -> None:
     if len(content) < offset:
         resize(content, offset)
     content[offset : offset + len(data)] = data
+
+
+def folder_of(change: Link | Rename | Unlink) -> str:
+    return os.path.dirname(change.target if isinstance(change, Rename) else change.name)
 
 
 def apply_name(names: Names, change: Link | Rename | Unlink) -> None:
