@@ -3,6 +3,7 @@
 import os
 
 from smartpipe._codec cimport SP_FILE_HEADER
+from smartpipe._platform cimport Descriptor
 from smartpipe.container.format2 cimport shown
 from smartpipe.container.source cimport Source
 

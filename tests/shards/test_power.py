@@ -82,11 +82,8 @@ def case(number: int, random: Random, folder: Path) -> None:
     try:
         examine(story, cut, folder / "store")
     except Exception as error:
-        error.args = (
-            f"{story.way}, lost after call {cut} of {len(story.recording)}, {str(story.recording.calls[cut - 1])[:80]}: "
-            f"{error.args[0] if error.args else ''}",
-            *error.args[1:],
-        )
+        where = f"lost after call {cut} of {len(story.recording)}, {str(story.recording.calls[cut - 1])[:80]}"
+        error.args = (f"{story.way}, {where}: {error.args[0] if error.args else ''}", *error.args[1:])
         raise
 
 
