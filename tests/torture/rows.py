@@ -37,6 +37,7 @@ WEIGHTS = {
     "durability.test_power": 5,
     "shards.test_adoption": 3,
     "shards.test_many_processes": 6,
+    "shards.test_power": 3,
 }
 # Rows that are tests of pytest.
 TESTED = {
