@@ -73,12 +73,14 @@ int sp_catalog_find(const sp_catalog *catalog, uint64_t hash, const uint8_t *key
 }
 
 /* Counts an entry of a shard in, or with sign -1 out. */
-static void count(sp_listed *listed, const sp_entry *entry, int sign) {
+static void count(sp_catalog *catalog, uint32_t place, const sp_entry *entry, int sign) {
+    sp_listed *listed = &catalog->listed[place];
     uint64_t one = (uint64_t)(int64_t)sign, size = sign > 0 ? entry->size : (uint64_t)0 - entry->size;
     if (entry->kind == SP_TOMBSTONE) {
         listed->tombstones += one;
         listed->tombstone_bytes += size;
     } else {
+        catalog->keys += one;
         listed->keys += one;
         listed->bytes += size;
     }
@@ -119,9 +121,9 @@ int sp_catalog_enter(sp_catalog *catalog, uint32_t place, uint64_t stop, sp_crc3
                 break;
             if (status == SP_ABSENT || entry.stamp >= other.stamp) {
                 if (status == SP_OK)
-                    count(&catalog->listed[place_of(catalog->slots[at])], &other, -1);
+                    count(catalog, place_of(catalog->slots[at]), &other, -1);
                 catalog->slots[at] = slot_of(hashes[i], place, listed->entered);
-                count(listed, &entry, 1);
+                count(catalog, place, &entry, 1);
             }
             listed->entered++;
             status = SP_OK;
@@ -157,6 +159,7 @@ int sp_catalog_drop(sp_catalog *catalog, uint32_t place, sp_crc32 crc32) {
                 *slot = GRAVE;
         }
     }
+    catalog->keys -= listed->keys;
     memset(listed, 0, sizeof *listed);
     return SP_OK;
 }

@@ -21,6 +21,7 @@ typedef struct sp_listed {
 typedef struct sp_catalog {
     uint64_t *slots;
     uint64_t slot_count, used; /* used: not empty, graves included */
+    uint64_t keys;             /* of blocks that count */
     sp_listed *listed;         /* by place */
     uint8_t hash_key[SP_HASH_KEY];
 } sp_catalog;

@@ -151,7 +151,7 @@ cdef extern from "catalog.h":
         uint64_t count, entered, keys, bytes, tombstones, tombstone_bytes
     ctypedef struct sp_catalog:
         uint64_t *slots
-        uint64_t slot_count, used
+        uint64_t slot_count, used, keys
         sp_listed *listed
         uint8_t hash_key[16]
 

@@ -187,10 +187,7 @@ def compact(path: str, dead: float, as_json: bool) -> None:
     the next `compact`.
     """
     with _existing(path) as opened, bar("compact", unit="bytes") as progress:
-        total = opened.stats()["data_bytes"]
-        report = opened.compact(
-            dead=dead, progress=None if progress is None else lambda done: progress(done, max(done, total))
-        )
+        report = opened.compact(dead=dead, progress=progress)
     if as_json:
         output.json_line(report.as_dict())
         return

@@ -25,4 +25,3 @@ cdef class Catalog:
                    sp_entry *entry) except -1
     cdef list numbers(self, int place, uint8_t kind)
     cdef sp_listed *at(self, int place) noexcept
-    cdef uint64_t keys(self) noexcept

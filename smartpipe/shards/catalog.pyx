@@ -116,7 +116,7 @@ cdef class Catalog:
         memset(self.slots.extend(8 * slots), 0, 8 * slots)
         self.c.slots = <uint64_t *>self.slots.data
         self.c.slot_count = slots
-        self.c.used = 0
+        self.c.used = self.c.keys = 0
         for place in range(1, len(self.indexes)):
             entered = self.at(place).entered
             self.at(place).entered = self.at(place).keys = self.at(place).bytes = 0
@@ -147,13 +147,6 @@ cdef class Catalog:
 
     cdef sp_listed *at(self, int place) noexcept:
         return self.c.listed + place
-
-    cdef uint64_t keys(self) noexcept:
-        cdef uint64_t keys = 0
-        cdef int place
-        for place in range(1, <int>len(self.indexes)):
-            keys += self.c.listed[place].keys
-        return keys
 
 
 cdef int check(int status) except -1:

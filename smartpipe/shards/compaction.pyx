@@ -47,13 +47,16 @@ def compact(ShardSet store, double dead, progress):
     shards = records = before = after = 0
     done = 0
     tried = set()
+    found, small = wanted(store, dead)
+    total = sum([shard.layout.tally.end for shard in found + small])
     while True:
         inputs = _choose(store, dead, tried)
         if not inputs:
             break
         result = None
         try:
-            result = _replace(store, inputs, lambda n: progress(done + n) if progress is not None else None)
+            result = _replace(store, inputs,
+                              None if progress is None else lambda n: progress(min(done + n, total), total))
         except _Damaged as damage:
             errors.warn(f"{damage.shard.data}: it is damaged, and was not compacted: {damage.__cause__}")
             tried.difference_update([shard.id for shard, _ in inputs if shard.id != damage.shard.id])

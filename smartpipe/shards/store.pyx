@@ -213,10 +213,10 @@ cdef class ShardStore(ShardSet):
     def __len__(self):
         self.check()
         if self.is_current():
-            return self.catalog.keys()
+            return self.catalog.c.keys
         with self.table:
             self.catch_up()
-            return self.catalog.keys()
+            return self.catalog.c.keys
 
     def __iter__(self):
         return self.keys()
@@ -764,7 +764,7 @@ cdef class ShardStore(ShardSet):
         Taken are shards of which at least the part `dead` is dead, those with the most dead bytes first, but none that
         another process writes to. Everybody goes on meanwhile; what was compacted is removed by `gc`, or by a later
         `compact`, when no reader has it open. A damaged shard stays as it is, with a PipeWarning. `progress` is called
-        with the bytes that were read.
+        with (bytes done, bytes in all).
         """
         from smartpipe.shards.compaction import compact, wanted
 
@@ -800,7 +800,7 @@ cdef class ShardStore(ShardSet):
         except (errors.SmartPipeError, RuntimeError) as error:
             errors.warn(f"{self.path}: the store was not compacted: {error}")
 
-    def _stop_compacting(self, _):
+    def _stop_compacting(self, done, total):
         from smartpipe.shards.compaction import Stopped
 
         if self.stopping:
@@ -887,7 +887,7 @@ cdef class ShardStore(ShardSet):
                 live += self.catalog.at(shard.place).bytes
                 tombstones += self.catalog.at(shard.place).tombstones
             return {
-                "keys": self.catalog.keys(),
+                "keys": self.catalog.c.keys,
                 "shards": len(self.shards),
                 "open_shards": sum([listed.counter > 0 for listed in self.manifest.shards.values()]),
                 "retired_shards": len(self.manifest.retired),

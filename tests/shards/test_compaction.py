@@ -126,7 +126,8 @@ def during(store: ShardStore, work: Callable[[], object]) -> smartpipe.CompactRe
     """Compact, and do something when the first shard was copied and is not part of the store yet."""
     done = []
 
-    def progress(n: int) -> None:
+    def progress(n: int, total: int) -> None:
+        assert 0 <= n <= total
         if not done:
             done.append(n)
             work()
