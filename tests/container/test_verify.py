@@ -35,6 +35,7 @@ from .pipes import (
 
 Writer = format2_writer.Writer
 GOLDEN = Path(__file__).parents[1] / "golden"
+PIPES = sorted(GOLDEN.glob("format*/**/*.dat*"))
 # The fields in the order of FORMAT.md.
 RECORD = ("magic", "crc", "stamp", "synced", "size", "key_length", "pairs", "larges", "head_raw", "head_stored")
 RECORD += ("head_crc", "lead_crc", "ordinal", "kind", "codec", "dictionary")
@@ -91,7 +92,7 @@ def test_a_whole_pipe(kind: Kind, prefix: str) -> None:
     assert smartpipe.verify(data) == smartpipe.verify(listed) == report
 
 
-@pytest.mark.parametrize("path", sorted(GOLDEN.glob("format*/**/*.dat*")), ids=lambda path: f"{path.parent.name}-{path.name}")
+@pytest.mark.parametrize("path", PIPES, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_golden_files(path: Path) -> None:
     # Some of them are there for what is not whole in them; a reader of theirs opens all that are.
     try:
