@@ -29,6 +29,7 @@ cdef class Output:
     cdef object timer              # that syncs some time after a write; None: there is none
     cdef readonly uint64_t index_size
     cdef bint unsyncable
+    cdef bint shared               # other processes see what is written at once: nothing of it is taken back
     cdef object failed_number      # of the system for that; None: it was an interrupt
     cdef readonly str failed       # why nothing more is written; None while all is well
     cdef int put(self, bytes key, Encoder encoder) except -1

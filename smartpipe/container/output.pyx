@@ -111,13 +111,14 @@ cdef class Output:
         """After a write that did not end: cut off what there is of it; returns what to raise.
 
         After an error of the system nothing more is written. After an interrupt the writer goes on, if nothing is left
-        of the unfinished block.
+        of the unfinished block. Where others may have seen blocks of what was written, these stay, and whoever goes on
+        with the file cuts what is not whole.
         """
-        whole = self.cut()
+        whole = not self.shared and self.cut()
         if isinstance(error, OSError):
             return self.fail(error, "a block could not be written", block)
         if not whole:
-            self.failed = "a write was interrupted, and the unfinished block could not be cut off"
+            self.failed = "a write was interrupted, and what there is of it was not cut off"
             self.lose_waiting()
         return error
 

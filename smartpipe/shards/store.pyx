@@ -466,14 +466,31 @@ cdef class ShardStore(ShardSet):
         return 0
 
     def _show_own(self):
-        """Let everybody see what this process has written, unless an interrupt has left some of it waiting."""
+        """Let everybody see what this process has written."""
         cdef Shard own = self.own
-        if own.output.waiting.size > 0:
+        if own.output.failed is not None and not own.output.unsyncable:
+            self._leave_shard()
             return
         own.layout.size = own.output.written
         own.layout.whole = own.layout.index.count
         self.catalog.enter(own.place, own.layout.whole)
         self.counters.end(own.counter)
+
+    def _leave_shard(self):
+        """Give back the shard in which a write did not end. Others may have seen whole blocks of it: whoever takes the
+        shard over, perhaps this process, keeps these and cuts the rest."""
+        cdef Shard own = self.own
+        try:
+            disk.sync(own.output.data)  # as `sync` of this process comes too late for it
+        except OSError:
+            own.output.unsyncable = True
+            return
+        own.output.release()
+        self.own = None
+        self.counters.end(own.counter)
+        if own.id in self.manifest.shards:
+            self.install(self._open(self.manifest.shards[own.id]))
+        self.forget(own)
 
     cdef int ready(self) except -1:
         """Have a shard to write to that has room."""
@@ -517,6 +534,7 @@ cdef class ShardStore(ShardSet):
             shard.counter = manifest.shards[shard.id].counter
         shard.output.keep(self.durability, False)
         shard.output.waits = False  # others have to see what was acknowledged
+        shard.output.shared = True
         self.counters.end(shard.counter)
         with self.table:
             old = self.shards.get(shard.id)
@@ -636,9 +654,6 @@ cdef class ShardStore(ShardSet):
                     with self.table:
                         try:
                             own.output.hand_over()
-                        except KeyboardInterrupt:
-                            own.output.hand_over()
-                            raise
                         finally:
                             self._show_own()
                     own.output.acknowledge()

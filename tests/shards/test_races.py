@@ -324,3 +324,68 @@ def test_a_full_disk_leaves_no_heap_of_files(path: str, monkeypatch: pytest.Monk
         assert store.get_bytes(b"key") == b"value"
     assert len(data_files(path)) == 1
     assert sorted(name for name in os.listdir(os.path.join(path, "manifest")) if name.startswith(".")) == []
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("many", [False, True])
+def test_what_others_have_seen_of_a_write_that_failed_is_not_taken_back(
+    path: str, monkeypatch: pytest.MonkeyPatch, error: BaseException, many: bool
+) -> None:
+    """Compaction may have dropped what it replaces."""
+    with ShardStore(path, shard_size=2000) as other, ShardStore(path) as store:
+        other.put_bytes(b"key", b"old" * 1000)
+        other.put_bytes(b"fills the next", b"x")
+        store.put_bytes(b"before", b"acknowledged")
+        write = disk.write
+        done = []
+
+        def fails(file: Any, data: Any) -> None:
+            write(file, data)
+            if b"new value" in bytes(data) and not done:
+                done.append(1)
+                assert other.get_bytes(b"key") == b"new value"
+                assert other.compact().shards == 1
+                raise error
+
+        with monkeypatch.context() as patched:
+            patched.setattr(disk, "write", fails)
+            with pytest.raises((smartpipe.StorageError, KeyboardInterrupt)):
+                if many:
+                    store.put_many({b"key": b"new value", b"more": b"value"}, overwrite=True)
+                else:
+                    store.put_bytes(b"key", b"new value", overwrite=True)
+        assert done
+        for one in (store, other):
+            assert one.get_bytes(b"key") == b"new value"
+            assert one.get_bytes(b"before") == b"acknowledged"
+        store.put_bytes(b"after", b"goes on")
+        assert other.get_bytes(b"after") == b"goes on"
+    with ShardStore(path, "r") as again:
+        assert again.get_bytes(b"key") == b"new value"
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+def test_a_write_that_was_cut_short_is_cut_off_by_the_next(
+    path: str, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    with ShardStore(path) as store:
+        store.put_bytes(b"before", b"acknowledged")
+        write = disk.write
+
+        def fails(file: Any, data: Any) -> None:
+            if b"value" not in bytes(data):
+                return write(file, data)
+            write(file, bytes(data)[:50])
+            raise error
+
+        with monkeypatch.context() as patched:
+            patched.setattr(disk, "write", fails)
+            with warned(), pytest.raises((smartpipe.StorageError, KeyboardInterrupt)):
+                store.put_bytes(b"key", b"value")
+        assert b"key" not in store
+        with warned() as messages:
+            store.put_bytes(b"key", b"another")
+        assert [message for message in messages if "cut off: an unfinished block, 50 bytes" in message]
+        assert store.get_bytes(b"key") == b"another"
+        assert store.get_bytes(b"before") == b"acknowledged"
+        assert len(data_files(path)) == 1
