@@ -4,8 +4,9 @@ VENV ?= .venv
 # How long `make torture` breaks pipes, and with which cases.
 HOURS ?= 1
 SEED ?= 1
-# A process of tests for each core; the tests of a file stay together, as they share what takes long to make.
-SIDE_BY_SIDE ?= --numprocesses auto --dist loadfile
+# A process of tests for each core; the tests of a file stay together, as they share what takes long to make. Beside
+# others nothing is timed, of which pytest-benchmark would warn.
+SIDE_BY_SIDE ?= --numprocesses auto --dist loadfile -p no:benchmark
 BIN := $(VENV)/bin
 SOURCES := setup.py pyproject.toml $(shell find csrc smartpipe -name '*.[ch]' -not -path 'smartpipe/*.c' -o -name '*.pyx' -o -name '*.pxd')
 

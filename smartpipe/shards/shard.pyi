@@ -9,6 +9,7 @@ from smartpipe.shards.manifest import Listed
 
 APPEND: Final[int]
 CREATE: Final[int]
+WAIT: Final[tuple[float, ...]]
 EXTENSIONS: Final[tuple[str, str]]
 
 @disjoint_base

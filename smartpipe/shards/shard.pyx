@@ -1,6 +1,7 @@
 """A shard: a pipe whose header says that it belongs to a store. FORMAT.md, «Stores»."""
 
 import os
+import time
 
 from smartpipe._codec cimport SP_FILE_HEADER
 from smartpipe._platform cimport Descriptor
@@ -11,7 +12,7 @@ from smartpipe import errors
 from smartpipe._platform import disk, lock, open_reading
 from smartpipe.container.headers import shard_header
 from smartpipe.container.index import Index
-from smartpipe.container.opening import APPEND, CREATE, Found, append2, remove, still_named
+from smartpipe.container.opening import APPEND, CREATE, WAIT, Found, append2, remove, still_named
 from smartpipe.container.paths import EXTENSIONS, Paths
 from smartpipe.container.tally import Tally
 
@@ -75,7 +76,11 @@ cdef Source source_of(str path, uint64_t id, uint64_t limit):
 def open_shard(folder, listed, limit):
     """Open a shard that a manifest lists, for reading. FileNotFoundError where its file is not there."""
     cdef Shard shard = Shard(listed.id, os.path.join(folder, listed.data), listed.codec, listed.counter)
-    shard.layout = Format2(source_of(shard.data, shard.id, limit), index_of(shard.data), shard.codec, False)
+    for wait in WAIT:
+        shard.layout = Format2(source_of(shard.data, shard.id, limit), index_of(shard.data), shard.codec, False)
+        if not shard.layout.complaints or not shard.layout.source.writer():
+            break
+        time.sleep(wait)  # the frame of the index that is not whole is perhaps just being written
     if shard.layout.tally.end > shard.layout.size:
         shard.layout.complaints.append(
             f"{shard.data}: the file was cut: it has {shard.layout.size} bytes, and its index lists "

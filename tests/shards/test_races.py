@@ -299,6 +299,31 @@ def test_threads_of_a_forked_child_begin_together(path: str) -> None:
                 store.delete(b"child %d" % number)
 
 
+def test_a_frame_of_the_index_that_is_just_being_written_is_no_damage(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Systems show what is written page by page."""
+    with ShardStore(path) as writer:
+        writer.put_bytes(b"key", b"value")
+        write = disk.write
+        opened = []
+
+        def in_two(file: Any, data: Any) -> None:
+            if not bytes(data).startswith(b"\xf1SPf"):
+                return write(file, data)
+            write(file, bytes(data)[:100])
+            finish = threading.Timer(0.002, write, (file, bytes(data)[100:]))
+            finish.start()
+            with ShardStore(path, "r") as other:  # a warning would be an error here
+                opened.append(other.get_bytes(b"key"))
+            finish.join()
+
+        with monkeypatch.context() as patched:
+            patched.setattr(disk, "write", in_two)
+            writer.flush()
+        assert opened == [b"value"]
+
+
 # Faults and interrupts
 
 
