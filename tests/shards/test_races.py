@@ -309,14 +309,18 @@ def test_a_frame_of_the_index_that_is_just_being_written_is_no_damage(
         opened = []
 
         def in_two(file: Any, data: Any) -> None:
-            if not bytes(data).startswith(b"\xf1SPf"):
-                return write(file, data)
-            write(file, bytes(data)[:100])
-            finish = threading.Timer(0.002, write, (file, bytes(data)[100:]))
-            finish.start()
-            with ShardStore(path, "r") as other:  # a warning would be an error here
-                opened.append(other.get_bytes(b"key"))
-            finish.join()
+            whole = bytes(data)
+            if not whole.startswith(b"\xf1SPf"):
+                write(file, whole)
+                return
+            write(file, whole[:100])
+            rest = [whole[100:]]
+            with monkeypatch.context() as meanwhile:
+                # The reader waits, and the writer goes on.
+                meanwhile.setattr(time, "sleep", lambda seconds: write(file, rest.pop()) if rest else None)
+                with ShardStore(path, "r") as other:  # a warning would be an error here
+                    opened.append(other.get_bytes(b"key"))
+            assert not rest
 
         with monkeypatch.context() as patched:
             patched.setattr(disk, "write", in_two)
