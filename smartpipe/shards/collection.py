@@ -7,9 +7,11 @@ import time
 
 from smartpipe._platform import Descriptor, disk, is_range_held, lock
 from smartpipe.container.opening import APPEND
+from smartpipe.container.output import unpublished
 from smartpipe.container.paths import EXTENSIONS
 from smartpipe.shards.folder import NAME, STORE, Folder
 from smartpipe.shards.reports import GcReport
+from smartpipe.shards.shard import index_of
 
 ASIDE = 60.0
 """Seconds that a file without a lock stays at least: its process writes it aside, and has it for a moment only."""
@@ -55,10 +57,8 @@ class _Collection:
 
     def remove_shard(self, data: str) -> None:
         # First what names itself a shard: an index without data is nothing.
-        self.remove(data)
-        prefix = os.path.splitext(data)[0]
-        for suffix in (".idx", ".idx.tmp"):
-            self.remove(prefix + suffix)
+        for path in (data, index_of(data), unpublished(index_of(data))):
+            self.remove(path)
 
     def retired(self) -> None:
         """Shards that compaction replaced."""

@@ -47,7 +47,7 @@ def compact(ShardSet store, double dead, progress):
     shards = records = before = after = 0
     done = 0
     tried = set()
-    found, small = wanted(store, dead)
+    found, small = candidates(store, dead)
     total = sum([shard.layout.tally.end for shard in found + small])
     while True:
         inputs = _choose(store, dead, tried)
@@ -74,7 +74,7 @@ def compact(ShardSet store, double dead, progress):
     return CompactReport(shards, records, before, after)
 
 
-def wanted(ShardSet store, double dead):
+def candidates(ShardSet store, double dead):
     """Return the shards that compaction would make smaller, those with the most dead bytes first, and then those that
     are small, of which it would make fewer."""
     cdef Shard shard
@@ -98,7 +98,7 @@ def _choose(ShardSet store, double dead, set tried):
     cdef Shard shard
     cdef list chosen = []
     cdef uint64_t size = 0, bytes
-    found, small = wanted(store, dead)
+    found, small = candidates(store, dead)
     for shard in found + small:
         if shard.id in tried or (chosen and shard.codec != (<Shard>chosen[0][0]).codec):
             continue

@@ -9,7 +9,7 @@ from smartpipe import errors
 from smartpipe._platform import Descriptor, disk, is_range_held, locked_range, unlocked_range
 from smartpipe.container.headers import CODECS
 from smartpipe.container.paths import EXTENSIONS
-from smartpipe.shards.manifest import NEW, Manifest, Manifests, read_whole, remove_aside, sealed, unsealed
+from smartpipe.shards.manifest import Manifest, Manifests, publish, read_whole, sealed, unsealed
 
 VERSION = 1
 STORE = "store"
@@ -74,7 +74,8 @@ def open_folder(path: str | os.PathLike[str], writes: bool, codec: int = 0) -> F
         raise errors.FormatError("this is a file; a store is a folder", path=shown)
     if not os.path.exists(os.path.join(place, STORE)):
         if os.path.isdir(place) and not is_begun(place):
-            manifest = last_good(place)
+            manifests = Manifests(os.path.join(place, MANIFESTS), None)
+            manifest = manifests.last_good(manifests.numbers())
             if manifest is None:
                 raise errors.FormatError("this folder holds other things, and no store", path=shown)
             return restored(place, manifest, writes, codec)
@@ -96,17 +97,6 @@ def is_begun(place: str) -> bool:
     """Whether nothing is in a folder but what `begin` was killed at, or another process has just begun a store."""
     names = os.listdir(place)
     return STORE in names or all(name.startswith(f".{STORE}.") for name in names)
-
-
-def last_good(place: str) -> Manifest | None:
-    """Return the last good manifest of a store whose own file is missing; None where there is none."""
-    manifests = Manifests(os.path.join(place, MANIFESTS), None)
-    for number in reversed(manifests.numbers()):
-        try:
-            return manifests.read(number)
-        except (FileNotFoundError, errors.CorruptError):
-            continue
-    return None
 
 
 def restored(place: str, manifest: Manifest, writes: bool, codec: int) -> Folder:
@@ -143,19 +133,7 @@ def begin(place: str, id: str, codec: int) -> None:
         "hash_key": os.urandom(16).hex(),
         "codec": CODECS[codec],
     }
-    aside = os.path.join(place, f".{STORE}.{os.getpid()}.{os.urandom(6).hex()}")
-    file = disk.open(aside, NEW)
-    try:
-        try:
-            disk.write(file, sealed(content))
-            disk.sync(file)
-        finally:
-            file.close()
-        disk.link(aside, os.path.join(place, STORE))
-    except FileExistsError:
-        pass
-    finally:
-        remove_aside(aside)
+    publish(os.path.join(place, STORE), sealed(content))
     disk.sync_folder(place)
 
 

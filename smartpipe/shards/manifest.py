@@ -120,12 +120,27 @@ def unsealed(data: bytes, path: str) -> dict[str, Any]:
     return content
 
 
-def remove_aside(path: str) -> None:
-    """Remove a file that was linked to its name, or was not."""
+def publish(path: str, data: bytes) -> bool:
+    """Write a file aside, let it reach the disk, and give it its name; False where another has the name, or this one
+    was taken for a leftover, as the process was stopped for long."""
+    folder, name = os.path.split(path)
+    aside = os.path.join(folder, f".{name}.{os.getpid()}.{os.urandom(6).hex()}")
+    file = disk.open(aside, NEW)
     try:
-        disk.unlink(path)
-    except FileNotFoundError:
-        pass  # it was taken for a leftover
+        try:
+            disk.write(file, data)
+            disk.sync(file)
+        finally:
+            file.close()
+        disk.link(aside, path)
+    except (FileExistsError, FileNotFoundError):
+        return False
+    finally:
+        try:
+            disk.unlink(aside)
+        except FileNotFoundError:
+            pass  # it was taken for a leftover
+    return True
 
 
 def read_whole(path: str, most: int) -> bytes:
@@ -182,25 +197,23 @@ class Manifests:
             raise errors.CorruptError(f"this is manifest {manifest.number}, not {number}", path=path)
         return manifest
 
+    def last_good(self, numbers: list[int]) -> Manifest | None:
+        """Return the highest of these that is whole; None where none is."""
+        for number in reversed(numbers):
+            try:
+                return self.read(number)
+            except (FileNotFoundError, errors.CorruptError):
+                continue
+        return None
+
     def exists(self, number: int) -> bool:
         return os.path.exists(self.path(number))
 
     def create(self, manifest: Manifest) -> bool:
         """Write a manifest under its number, and let it reach the disk; False where that, or a higher one, was taken,
         and whether it counts has to be looked at."""
-        aside = os.path.join(self.folder, f".{manifest.number}.{os.getpid()}.{os.urandom(6).hex()}")
-        file = disk.open(aside, NEW)
-        try:
-            try:
-                disk.write(file, manifest.encode())
-                disk.sync(file)
-            finally:
-                file.close()
-            disk.link(aside, self.path(manifest.number))
-        except (FileExistsError, FileNotFoundError):
-            return False  # or it was taken for a leftover, as this process was stopped for long
-        finally:
-            remove_aside(aside)
+        if not publish(self.path(manifest.number), manifest.encode()):
+            return False
         if self.numbers()[-1] > manifest.number:
             # Others went on from here, or a process that was stopped for long took a number that was removed since.
             return False

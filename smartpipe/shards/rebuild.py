@@ -33,7 +33,7 @@ def current(folder: Folder, writes: bool, seen: int, known: Manifest | None) -> 
         except errors.CorruptError as error:
             why = str(error)
         numbers = folder.manifests.numbers()
-        before = last_good(folder, numbers)
+        before = folder.manifests.last_good(numbers) or Manifest(0, folder.id, {}, {})
         shards = shards_of(folder, before)
         if not numbers and not shards:
             # It was just begun. In a store of shards a manifest is written before the first of them.
@@ -53,16 +53,6 @@ def current(folder: Folder, writes: bool, seen: int, known: Manifest | None) -> 
         if folder.manifests.create(found):
             errors.warn(text)
             return found
-
-
-def last_good(folder: Folder, numbers: list[int]) -> Manifest:
-    """Return the highest manifest that is good; one with nothing, of number 0, where none is."""
-    for number in reversed(numbers):
-        try:
-            return folder.manifests.read(number)
-        except (FileNotFoundError, errors.CorruptError):
-            continue
-    return Manifest(0, folder.id, {}, {})
 
 
 def shards_of(folder: Folder, before: Manifest) -> dict[int, Listed]:

@@ -25,6 +25,9 @@ from smartpipe.container.opening import remove
 from smartpipe.container.paths import paths_of
 from smartpipe.container.reader import MAX_BLOCK_SIZE, READAHEAD, Entry, check_count, check_limit, handler_of, whole
 from smartpipe.container.writer import wanted_codec
+from smartpipe.shards.collection import collect
+from smartpipe.shards.compaction import Stopped, candidates, compact
+from smartpipe.shards.copying import as_shard, back_up
 from smartpipe.shards.folder import LEASES, open_folder
 from smartpipe.shards.items import Items
 from smartpipe.shards.manifest import Listed
@@ -227,18 +230,7 @@ cdef class ShardStore(ShardSet):
         These are the keys that were there when it began.
         """
         wanted = as_bytes(prefix, "the prefix")
-        return self._iterate_keys(wanted)
-
-    def _iterate_keys(self, bytes prefix):
-        cdef Layout layout
-        cdef sp_entry entry
-        cdef bytes key
-        for layout, numbers in self._parts():
-            for number in numbers:
-                self.check()
-                key = layout.key(layout.entry(number, &entry), number, &entry)
-                if key.startswith(prefix):
-                    yield key
+        return self._iterate(wanted, False)
 
     def entries(self, prefix=b""):
         """Iterate over what the indexes know of the blocks whose key begins with `prefix`, without reading the data.
@@ -246,9 +238,10 @@ cdef class ShardStore(ShardSet):
         It is an `Entry` each, shard by shard; its `number` and `offset` are those in the shard.
         """
         wanted = as_bytes(prefix, "the prefix")
-        return self._iterate_entries(wanted)
+        return self._iterate(wanted, True)
 
-    def _iterate_entries(self, bytes prefix):
+    def _iterate(self, bytes prefix, bint as_entries):
+        """Iterate over the keys that begin with `prefix`, or over the whole entries."""
         cdef Layout layout
         cdef sp_entry entry
         cdef bytes key
@@ -256,7 +249,11 @@ cdef class ShardStore(ShardSet):
             for number in numbers:
                 self.check()
                 key = layout.key(layout.entry(number, &entry), number, &entry)
-                if key.startswith(prefix):
+                if not key.startswith(prefix):
+                    continue
+                if not as_entries:
+                    yield key
+                else:
                     yield Entry(key, number, entry.offset, entry.size, entry.raw, entry.pairs, entry.stamp)
 
     def _parts(self):
@@ -344,13 +341,10 @@ cdef class ShardStore(ShardSet):
 
         Where the key is there already with the same pairs in the same order nothing happens, and with others
         CollisionError; with `overwrite` the latest counts. When it returns, other processes see the block. Errors:
-        BlockTooLargeError; StorageError, after which the store takes no more from this process; ValueError where the
-        store is open for reading.
+        BlockTooLargeError; StorageError, after which the next one is tried anew, but none behind a sync that failed;
+        ValueError where the store is open for reading.
         """
-        if not isinstance(pairs, (dict, list, tuple, bytes, str)):
-            # Looked at a second time where the key is there already.
-            pairs = dict(pairs) if isinstance(pairs, Mapping) else list(pairs)
-        self.add(as_bytes(key, "the key"), pairs, overwrite)
+        self.add(as_bytes(key, "the key"), repeatable(pairs), overwrite)
 
     def put_bytes(self, key, data, *, overwrite=False):
         """Store a single value under a key, as a block with one pair whose key is empty. As `put` for the rest."""
@@ -358,19 +352,11 @@ cdef class ShardStore(ShardSet):
 
     cdef int add(self, bytes key, object pairs, bint overwrite) except -1:
         cdef Encoder2 encoder
-        cdef Compressor compressor
         cdef uint64_t hash = self.hash(key) >> 1
         self.check_writable()
         encoder = self.encoders.take()
         try:
-            try:
-                encoder.fill(pairs)
-                compressor = self.compressors.take()
-                encoder.encode(key, compressor)
-                self.compressors.give(compressor)
-            except errors.SmartPipeError as error:
-                error.path, error.block = self.path, key
-                raise
+            self.encode(key, encoder, pairs)
             with self.writing:
                 self.ready()
                 self.lock_keys(hash, 1)
@@ -383,6 +369,19 @@ cdef class ShardStore(ShardSet):
             self.encoders.give(encoder)
         return 0
 
+    cdef int encode(self, bytes key, Encoder2 encoder, object pairs) except -1:
+        """Make the bytes of a record, whose header is written when its place is known."""
+        cdef Compressor compressor
+        try:
+            encoder.fill(pairs)
+            compressor = self.compressors.take()
+            encoder.encode(key, compressor)
+            self.compressors.give(compressor)
+        except errors.SmartPipeError as error:
+            error.path, error.block = self.path, key
+            raise
+        return 0
+
     def delete(self, key):
         """Remove the block with a key; BlockNotFound where there is none.
 
@@ -391,13 +390,10 @@ cdef class ShardStore(ShardSet):
         cdef bytes wanted = as_bytes(key, "the key")
         cdef uint64_t hash = self.hash(wanted) >> 1
         cdef Encoder2 encoder
-        cdef Compressor compressor
         self.check_writable()
         encoder = self.encoders.take()
         try:
-            compressor = self.compressors.take()
-            encoder.encode(wanted, compressor)
-            self.compressors.give(compressor)
+            self.encode(wanted, encoder, ())
             encoder.record.kind = SP_TOMBSTONE
             with self.writing:
                 self.ready()
@@ -587,7 +583,6 @@ cdef class ShardStore(ShardSet):
         cdef list waiting = []
         cdef uint64_t size = 0
         cdef Encoder2 encoder
-        cdef Compressor compressor
         cdef bytes name
         cdef set names = set()
         self.check_writable()
@@ -605,18 +600,11 @@ cdef class ShardStore(ShardSet):
                     try:
                         pairs = ((b"", as_bytes(pairs, "the data")),)
                     except TypeError:
-                        pairs = dict(pairs) if isinstance(pairs, Mapping) else list(pairs)
+                        pairs = repeatable(pairs)
                 encoder = self.encoders.take()
                 waiting.append((name, encoder, pairs))
                 names.add(name)
-                try:
-                    encoder.fill(pairs)
-                    compressor = self.compressors.take()
-                    encoder.encode(name, compressor)
-                    self.compressors.give(compressor)
-                except errors.SmartPipeError as error:
-                    error.path, error.block = self.path, name
-                    raise
+                self.encode(name, encoder, pairs)
                 size += encoder.out.size
                 if size >= BATCH or len(waiting) >= MOST_TOGETHER:
                     count += self._write_many(waiting, overwrite)
@@ -673,8 +661,6 @@ cdef class ShardStore(ShardSet):
         store, and on the disk when this returns. `progress` is called with (bytes done, bytes in all). FormatError
         where `dst` is something else, CorruptError where somebody wrote to the copy.
         """
-        from smartpipe.shards.copying import back_up
-
         cdef Shard shard
         self.check()
         with errors.storage_errors(self.path):
@@ -699,8 +685,6 @@ cdef class ShardStore(ShardSet):
         The data of a pipe of format 2 becomes a shard as it is, where no key of it was deleted later than the pipe has
         it; else its blocks are written one by one. CollisionError where the store has another content under a key.
         """
-        from smartpipe.container.reader import Reader
-
         self.check_writable()
         with Reader(path, max_block_size=self.limit) as reader:
             with errors.storage_errors(self.path):
@@ -712,8 +696,6 @@ cdef class ShardStore(ShardSet):
     def _take_over(self, Reader reader):
         """Let the data of a pipe be a shard as it is; False where the store has it already, or deleted keys of it later
         than the pipe has them."""
-        from smartpipe.shards.copying import as_shard
-
         cdef Format2 layout = reader.opened()
         cdef uint64_t id = layout.source.id
         cdef Shard shard
@@ -781,14 +763,12 @@ cdef class ShardStore(ShardSet):
         `compact`, when no reader has it open. A damaged shard stays as it is, with a PipeWarning. `progress` is called
         with (bytes done, bytes in all).
         """
-        from smartpipe.shards.compaction import compact, wanted
-
         if not 0 <= dead <= 1:
             raise ValueError(f"dead is {dead!r:.40}, not the part of a shard from 0 to 1")
         self.check_writable()
         with errors.storage_errors(self.path):
             with self.writing:
-                if self.own is not None and self.own in wanted(self, dead)[0]:
+                if self.own is not None and self.own in candidates(self, dead)[0]:
                     self._finish_shard()
             report = compact(self, dead, progress)
             self._collect(GRACE)
@@ -796,16 +776,12 @@ cdef class ShardStore(ShardSet):
 
     def _compact_aside(self):
         """Compact in the background what is dead enough."""
-        from smartpipe.shards.compaction import wanted
-
         self.died = 0
-        if (self.compacting is None or not self.compacting.is_alive()) and wanted(self, self.auto_compact)[0]:
+        if (self.compacting is None or not self.compacting.is_alive()) and candidates(self, self.auto_compact)[0]:
             self.compacting = threading.Thread(target=self._compact_now, name="smartpipe-compact", daemon=True)
             self.compacting.start()
 
     def _compact_now(self):
-        from smartpipe.shards.compaction import Stopped, compact
-
         try:
             with errors.storage_errors(self.path):
                 compact(self, self.auto_compact, self._stop_compacting)
@@ -816,8 +792,6 @@ cdef class ShardStore(ShardSet):
             errors.warn(f"{self.path}: the store was not compacted: {error}")
 
     def _stop_compacting(self, done, total):
-        from smartpipe.shards.compaction import Stopped
-
         if self.stopping:
             raise Stopped
 
@@ -833,8 +807,6 @@ cdef class ShardStore(ShardSet):
             return self._collect(grace)
 
     def _collect(self, grace):
-        from smartpipe.shards.collection import collect
-
         report = collect(self.folder, self.leases, grace)
         with self.table:
             self._tell()
@@ -959,6 +931,13 @@ cdef class ShardStore(ShardSet):
 def _reopened(path, mode, options):
     """Return the store that was pickled, open again."""
     return ShardStore(path, mode, **options)
+
+
+cdef object repeatable(object pairs):
+    """Pairs that can be looked at a second time, where the key is there already."""
+    if isinstance(pairs, (dict, list, tuple, bytes, str)):
+        return pairs
+    return dict(pairs) if isinstance(pairs, Mapping) else list(pairs)
 
 
 cdef bint same(Block block, object pairs) except -1:

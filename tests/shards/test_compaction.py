@@ -96,7 +96,7 @@ def test_only_shards_that_are_dead_enough_are_taken(path: Path) -> None:
 
 
 def test_the_most_dead_is_taken_first(path: Path) -> None:
-    from smartpipe.shards.compaction import wanted
+    from smartpipe.shards.compaction import candidates
 
     with ShardStore(path, shard_size=2000) as store:
         for i in range(40):
@@ -104,7 +104,7 @@ def test_the_most_dead_is_taken_first(path: Path) -> None:
         shards = [listed.id for listed in store.manifest.shards.values()]
         for key in (b"00", b"01", b"12", b"13", b"14"):  # ten and eleven blocks to a shard
             store.delete(key)
-        found, _ = wanted(store, 0.0)
+        found, _ = candidates(store, 0.0)
         assert [shard.id for shard in found][:2] == [shards[1], shards[0]]
 
 
