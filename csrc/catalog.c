@@ -75,7 +75,9 @@ int sp_catalog_find(const sp_catalog *catalog, uint64_t hash, const uint8_t *key
 /* Counts an entry of a shard in, or with sign -1 out. */
 static void count(sp_catalog *catalog, uint32_t place, const sp_entry *entry, int sign) {
     sp_listed *listed = &catalog->listed[place];
-    uint64_t one = (uint64_t)(int64_t)sign, size = sign > 0 ? entry->size : (uint64_t)0 - entry->size;
+    uint64_t one = (uint64_t)(int64_t)sign, size = sp_entry_share(entry);
+    if (sign < 0)
+        size = (uint64_t)0 - size;
     if (entry->kind == SP_TOMBSTONE) {
         listed->tombstones += one;
         listed->tombstone_bytes += size;
@@ -164,7 +166,7 @@ int sp_catalog_drop(sp_catalog *catalog, uint32_t place, sp_crc32 crc32) {
     return SP_OK;
 }
 
-int sp_catalog_numbers(const sp_catalog *catalog, uint32_t place, uint8_t kind, uint64_t first, uint64_t room,
+int sp_catalog_numbers(const sp_catalog *catalog, uint32_t place, int tombstones, uint64_t first, uint64_t room,
                        sp_crc32 crc32, uint64_t *numbers, uint64_t *found, uint64_t *next) {
     const sp_listed *listed = &catalog->listed[place];
     uint64_t hashes[TOGETHER], some;
@@ -181,7 +183,7 @@ int sp_catalog_numbers(const sp_catalog *catalog, uint32_t place, uint8_t kind, 
             status = load(listed, *next + i, crc32, &entry, &key);
             if (status != SP_OK)
                 return status;
-            if (entry.kind == kind)
+            if ((entry.kind == SP_TOMBSTONE) == tombstones)
                 numbers[(*found)++] = *next + i;
         }
     }

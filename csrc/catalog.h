@@ -39,7 +39,7 @@ int sp_catalog_drop(sp_catalog *catalog, uint32_t place, sp_crc32 crc32);
 
 /* The numbers of the entries of a shard that count, blocks or tombstones, in the order of the file, from number `first` on and
  * at most `room`; `next` is where to go on: SP_OK, SP_CHECKSUM, SP_SIZES. */
-int sp_catalog_numbers(const sp_catalog *catalog, uint32_t place, uint8_t kind, uint64_t first, uint64_t room,
+int sp_catalog_numbers(const sp_catalog *catalog, uint32_t place, int tombstones, uint64_t first, uint64_t room,
                        sp_crc32 crc32, uint64_t *numbers, uint64_t *found, uint64_t *next);
 
 #endif

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "record.h"
 #include "status.h"
 
 static const uint8_t INDEX_MAGIC[8] = {0x89, 'S', 'P', 'I', '\r', '\n', 0x1a, '\n'};

@@ -2,8 +2,7 @@
 #ifndef SMARTPIPE_FRAME_H
 #define SMARTPIPE_FRAME_H
 
-#include "bytes.h"
-#include "engine.h"
+#include "record.h"
 
 enum { SP_INDEX_HEADER = 64, SP_FRAME_HEADER = 128, SP_ENTRY = 48, SP_SLOT = 8, SP_PAGE = 4096, SP_HASH_KEY = 16 };
 enum { SP_FRAME_CLOSED = 1, SP_FRAME_ENDED = 2 };
@@ -62,6 +61,7 @@ typedef struct sp_entry {
     uint64_t offset, key, stamp;
     uint32_t size, lead, raw, pairs, key_length;
     uint8_t kind, codec;
+    uint16_t member; /* of a group: its number there */
 } sp_entry;
 
 static inline void sp_entry_encode(const sp_entry *e, uint8_t *p) {
@@ -75,7 +75,7 @@ static inline void sp_entry_encode(const sp_entry *e, uint8_t *p) {
     sp_store32(p + 40, e->key_length);
     p[44] = e->kind;
     p[45] = e->codec;
-    sp_store16(p + 46, 0);
+    sp_store16(p + 46, e->member);
 }
 
 static inline void sp_entry_decode(const uint8_t *p, sp_entry *e) {
@@ -89,6 +89,25 @@ static inline void sp_entry_decode(const uint8_t *p, sp_entry *e) {
     e->key_length = sp_load32(p + 40);
     e->kind = p[44];
     e->codec = p[45];
+    e->member = e->kind == SP_GROUP ? sp_load16(p + 46) : 0;
+}
+
+/* The bytes of the record that are an entry's own: of a group its part, and the parts of all members are the record. */
+static inline uint32_t sp_entry_share(const sp_entry *e) {
+    if (e->kind != SP_GROUP || e->pairs == 0)
+        return e->size;
+    return e->size / e->pairs + (e->member < e->size % e->pairs);
+}
+
+/* Whether an entry may stand behind another: its record begins where the other's ends or later, or both are of one group, one
+ * behind the other. Before the first there is one of zeros. */
+static inline int sp_entry_follows(const sp_entry *before, const sp_entry *e) {
+    if (e->kind == SP_GROUP && e->member >= e->pairs)
+        return 0;
+    if (e->member > 0)
+        return before->kind == SP_GROUP && before->offset == e->offset && before->size == e->size &&
+               before->pairs == e->pairs && before->member + 1 == e->member;
+    return e->offset >= before->offset && e->offset - before->offset >= before->size;
 }
 
 #endif

@@ -6,7 +6,7 @@
 #include "pairs.h"
 
 enum { SP_FILE_HEADER = 32, SP_RECORD_HEADER = 64, SP_DIRECTORY_ENTRY = 16 };
-enum sp_kind { SP_BLOCK = 0, SP_TOMBSTONE = 1, SP_METADATA = 2, SP_DICTIONARY = 3, SP_KIND_OPTIONAL = 128 };
+enum sp_kind { SP_BLOCK = 0, SP_TOMBSTONE = 1, SP_METADATA = 2, SP_DICTIONARY = 3, SP_GROUP = 4, SP_KIND_OPTIONAL = 128 };
 enum sp_codec { SP_NONE = 0, SP_ZLIB = 1, SP_ZSTD = 2, SP_LZ4 = 3, SP_CODECS = 4 };
 
 /* A required flag of a data file: it is a shard of a store. */

@@ -95,7 +95,7 @@ cdef extern from "rows.h":
 
 cdef extern from "record.h":
     int SP_FILE_HEADER, SP_RECORD_HEADER, SP_DIRECTORY_ENTRY, SP_SHARD
-    int SP_BLOCK, SP_TOMBSTONE, SP_METADATA, SP_DICTIONARY, SP_KIND_OPTIONAL
+    int SP_BLOCK, SP_TOMBSTONE, SP_METADATA, SP_DICTIONARY, SP_GROUP, SP_KIND_OPTIONAL
     int SP_NONE, SP_ZLIB, SP_ZSTD, SP_LZ4
     enum:
         SP_CODECS
@@ -111,6 +111,16 @@ cdef extern from "record.h":
     uint64_t sp_lead_size(const sp_record *record) nogil
     uint64_t sp_key_position(const sp_record *record) nogil
 
+cdef extern from "group.h":
+    int SP_MEMBER, SP_MOST_MEMBERS, SP_MOST_GROUP
+    ctypedef struct sp_member:
+        uint64_t stamp
+        uint32_t key_length, value_length
+    ctypedef struct sp_member_place:
+        uint32_t key, value
+    void sp_member_encode(const sp_member *member, uint8_t *p) nogil
+    void sp_member_decode(const uint8_t *p, sp_member *member) nogil
+
 cdef extern from "frame.h":
     int SP_INDEX_HEADER, SP_FRAME_HEADER, SP_ENTRY, SP_SLOT, SP_PAGE, SP_HASH_KEY, SP_FRAME_CLOSED, SP_FRAME_ENDED
     ctypedef struct sp_index:
@@ -124,6 +134,7 @@ cdef extern from "frame.h":
         uint64_t offset, key, stamp
         uint32_t size, lead, raw, pairs, key_length
         uint8_t kind, codec
+        uint16_t member
     ctypedef struct sp_part:
         const uint8_t *bytes
         uint64_t size
@@ -131,6 +142,8 @@ cdef extern from "frame.h":
     uint64_t sp_frame_sums(uint64_t body) nogil
     void sp_entry_encode(const sp_entry *entry, uint8_t *p) nogil
     void sp_entry_decode(const uint8_t *p, sp_entry *entry) nogil
+    uint32_t sp_entry_share(const sp_entry *entry) nogil
+    bint sp_entry_follows(const sp_entry *before, const sp_entry *entry) nogil
 
 cdef extern from "run.h":
     ctypedef uint8_t sp_flags
@@ -230,6 +243,9 @@ cdef int directory_decode(const uint8_t *lead, const sp_record *record, sp_segme
                           uint64_t *raw) noexcept nogil
 cdef int head_check(const uint8_t *head, const sp_record *record, const sp_segment *segments,
                     uint64_t *keys) noexcept nogil
+cdef int group_check(const uint8_t *table, const sp_record *record) noexcept nogil
+cdef int group_places(const uint8_t *table, const uint8_t *head, const sp_record *record,
+                      sp_member_place *places) noexcept nogil
 
 cdef void index_encode(const sp_index *index, uint8_t *out) noexcept nogil
 cdef int index_decode(const uint8_t *p, size_t n, sp_index *index) noexcept nogil
@@ -249,7 +265,7 @@ cdef int catalog_find(const sp_catalog *catalog, uint64_t hash, const uint8_t *k
                       uint64_t *number, sp_entry *entry) noexcept nogil
 cdef int catalog_enter(sp_catalog *catalog, uint32_t place, uint64_t count) noexcept nogil
 cdef int catalog_drop(sp_catalog *catalog, uint32_t place) noexcept nogil
-cdef int catalog_numbers(const sp_catalog *catalog, uint32_t place, uint8_t kind, uint64_t first, uint64_t room,
+cdef int catalog_numbers(const sp_catalog *catalog, uint32_t place, bint tombstones, uint64_t first, uint64_t room,
                          uint64_t *numbers, uint64_t *found, uint64_t *next) noexcept nogil
 cdef size_t entries1_measure(const uint8_t *p, size_t n, bint compressed, uint64_t offset, uint64_t raw_offset,
                              uint64_t *count, uint64_t *key_bytes) noexcept nogil

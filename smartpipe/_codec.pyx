@@ -93,6 +93,11 @@ cdef extern from "record.h":
     int sp_head_check(const uint8_t *head, const sp_record *record, const sp_segment *segments, uint64_t *keys) nogil
     size_t sp_record_search(const uint8_t *p, size_t n, size_t start) nogil
 
+cdef extern from "group.h":
+    int sp_group_check(const uint8_t *table, const sp_record *record) nogil
+    int sp_group_places(const uint8_t *table, const uint8_t *head, const sp_record *record,
+                        sp_member_place *places) nogil
+
 cdef extern from "frame.h":
     void sp_index_encode(const sp_index *index, sp_crc32 crc, uint8_t *out) nogil
     int sp_index_decode(const uint8_t *p, size_t n, sp_crc32 crc, sp_index *index) nogil
@@ -119,7 +124,7 @@ cdef extern from "catalog.h":
                         uint32_t *place, uint64_t *number, sp_entry *entry) nogil
     int sp_catalog_enter(sp_catalog *catalog, uint32_t place, uint64_t count, sp_crc32 crc) nogil
     int sp_catalog_drop(sp_catalog *catalog, uint32_t place, sp_crc32 crc) nogil
-    int sp_catalog_numbers(const sp_catalog *catalog, uint32_t place, uint8_t kind, uint64_t first, uint64_t room,
+    int sp_catalog_numbers(const sp_catalog *catalog, uint32_t place, int tombstones, uint64_t first, uint64_t room,
                            sp_crc32 crc, uint64_t *numbers, uint64_t *found, uint64_t *next) nogil
 
 cdef extern from "index1.h":
@@ -709,6 +714,15 @@ cdef int head_check(const uint8_t *head, const sp_record *record, const sp_segme
     return sp_head_check(head, record, segments, keys)
 
 
+cdef int group_check(const uint8_t *table, const sp_record *record) noexcept nogil:
+    return sp_group_check(table, record)
+
+
+cdef int group_places(const uint8_t *table, const uint8_t *head, const sp_record *record,
+                      sp_member_place *places) noexcept nogil:
+    return sp_group_places(table, head, record, places)
+
+
 cdef void index_encode(const sp_index *index, uint8_t *out) noexcept nogil:
     sp_index_encode(index, ZLIBNG_ENGINE.crc32, out)
 
@@ -779,9 +793,9 @@ cdef int catalog_drop(sp_catalog *catalog, uint32_t place) noexcept nogil:
     return sp_catalog_drop(catalog, place, ZLIBNG_ENGINE.crc32)
 
 
-cdef int catalog_numbers(const sp_catalog *catalog, uint32_t place, uint8_t kind, uint64_t first, uint64_t room,
+cdef int catalog_numbers(const sp_catalog *catalog, uint32_t place, bint tombstones, uint64_t first, uint64_t room,
                          uint64_t *numbers, uint64_t *found, uint64_t *next) noexcept nogil:
-    return sp_catalog_numbers(catalog, place, kind, first, room, ZLIBNG_ENGINE.crc32, numbers, found, next)
+    return sp_catalog_numbers(catalog, place, tombstones, first, room, ZLIBNG_ENGINE.crc32, numbers, found, next)
 
 
 cdef size_t entries1_measure(const uint8_t *p, size_t n, bint compressed, uint64_t offset, uint64_t raw_offset,

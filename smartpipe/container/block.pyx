@@ -6,7 +6,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
 
 from smartpipe._codec cimport (
-    SP_CODEC, SP_CODECS, SP_DICTIONARY, SP_OK, SP_ZSTD, directory_decode, head_check,
+    SP_CODEC, SP_CODECS, SP_DICTIONARY, SP_GROUP, SP_OK, SP_ZSTD, directory_decode, head_check,
     sp_cursor_format1, sp_cursor_format2, sp_cursor_next, sp_key_position, sp_lead_size,
 )
 from smartpipe.container.source cimport SLACK, Task
@@ -61,7 +61,7 @@ cdef class Block:
             raise source.failure(status, "the directory and key of the record", self.key, offset)
         if self.key is None:
             self.key = PyBytes_FromStringAndSize(<char *>lead + sp_key_position(record), record.key_length)
-        if raw[0] > source.limit:
+        if raw[0] > source.limit and record.kind != SP_GROUP:
             raise errors.BlockTooLargeError(f"{raw[0]} bytes, more than max_block_size, {source.limit}",
                                             path=source.path, block=self.key, offset=offset)
         if record.kind == SP_DICTIONARY:

@@ -144,6 +144,7 @@ cdef class Format1(Layout):
             entry.key_length = found.key_length
             entry.kind = SP_BLOCK
             entry.codec = codec
+            entry.member = 0
             self.index.add(&entry, found.key)
             last = entry
             last_at = position

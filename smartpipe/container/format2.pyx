@@ -8,11 +8,13 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_FILE_HEADER, SP_KEY, SP_LISTED, SP_OVERLAP, SP_METADATA, SP_NONE, SP_OK, SP_RECORD_HEADER, SP_SIZES,
-    record_decode, sp_cursor, sp_entry, sp_key_position, sp_lead_size, sp_pair, sp_record, sp_segment,
+    SP_BLOCK, SP_FILE_HEADER, SP_GROUP, SP_KEY, SP_LISTED, SP_OVERLAP, SP_METADATA, SP_MOST_GROUP, SP_NONE, SP_OK,
+    SP_RECORD_HEADER, SP_SIZES, record_decode, sp_cursor, sp_entry, sp_entry_follows, sp_key_position, sp_lead_size,
+    sp_pair, sp_record, sp_segment,
 )
 from smartpipe.container.block cimport Block
 from smartpipe.container.frames cimport Frames
+from smartpipe.container.group cimport Group, open_group
 from smartpipe.container.index cimport Index, Run
 from smartpipe.container.layout cimport BATCH, MOST_BLOCKS, Batch, Near
 from smartpipe.container.scan cimport Scan
@@ -33,6 +35,8 @@ cdef uint64_t GAP = 64 << 10
 
 cdef inline size_t first_read(sp_entry *entry) noexcept:
     """How much of a record is read when one block is asked for: all of it, or its lead."""
+    if entry.kind == SP_GROUP:
+        return entry.size
     return entry.size if entry.size <= (WHOLE_PLAIN if entry.codec == SP_NONE else WHOLE) else entry.lead
 
 
@@ -89,7 +93,7 @@ cdef class Format2(Layout):
                 "scanned instead")
         if 0 < self.size < SP_FILE_HEADER:
             self.complaints.append(f"{self.source.path}: the file ends within its header, after {self.size} bytes")
-        if scan.torn and not self.source.writer():
+        if scan.torn and not self.source.writer() and self.source.size() == self.size:
             self.complaints.append(f"{self.source.path}: an unfinished block at the end, {self.size - self.tally.end} "
                                    "bytes, is not read")
         self.complain_of_damage(scan)
@@ -167,7 +171,7 @@ cdef class Format2(Layout):
             index = self.mend(index, damage)
             index.entry_and_before(number, entry, &before)
         stored[0] = entry.size
-        if entry.offset < before.offset or entry.offset - before.offset < before.size:
+        if not sp_entry_follows(&before, entry):
             raise self.source.failure(SP_OVERLAP, "the index entry", self.key(index, number, entry), entry.offset)
         if entry.offset > self.size or entry.size > self.size - entry.offset:
             raise errors.TruncatedError(f"the index lists {entry.size} bytes here, the file has {self.size}",
@@ -177,7 +181,8 @@ cdef class Format2(Layout):
             raise self.source.failure(SP_SIZES, "the index entry", self.key(index, number, entry), entry.offset)
         if entry.key_length > entry.lead:
             raise self.source.failure(SP_SIZES, "the index entry", self.key(index, number, entry), entry.offset)
-        if is_too_large(entry.size - entry.key_length, self.source.limit):
+        if (entry.size > SP_RECORD_HEADER + 2 * SP_MOST_GROUP if entry.kind == SP_GROUP
+                else is_too_large(entry.size - entry.key_length, self.source.limit)):
             raise self.source.too_large(entry.size, self.key(index, number, entry), entry.offset)
         return index
 
@@ -224,10 +229,36 @@ cdef class Format2(Layout):
         index = self.extent(number, &entry, &stored)
         if key is None:
             key = self.key(index, number, &entry)
+        if entry.kind == SP_GROUP:
+            return self.group(&entry, key, near).member(&entry, key)
         present = first_read(&entry)
         memory.reserve(present)
         self.read(near, entry.offset, present, memory.extend(present), key)
         return self.open_block(memory.data, present, entry.offset, memory, &entry, key)
+
+    cdef Group group(self, sp_entry *entry, bytes key, Near near):
+        """The group that an entry is of, one of whose members has the key. The last one is kept, as who asks for a
+        member often asks for the next."""
+        cdef Group group, _before
+        cdef Buffer memory
+        cdef sp_record record
+        cdef int status
+        with cython.critical_section(self):
+            group = self.last_group
+        if group is not None and group.offset == entry.offset:
+            return group
+        memory = Buffer()
+        memory.reserve(entry.size)
+        self.read(near, entry.offset, entry.size, memory.extend(entry.size), key)
+        status = record_decode(memory.data, entry.size, self.source.id, entry.offset, &record)
+        if status == SP_OK and (record.kind != SP_GROUP or record.size != entry.size):
+            status = SP_LISTED
+        if status != SP_OK:
+            raise self.source.failure(status, "the header of the group", key, entry.offset)
+        group = open_group(self.source, entry.offset, &record, memory, key)
+        with cython.critical_section(self):
+            _before, self.last_group = self.last_group, group
+        return group
 
     cdef size_t first_read(self, uint64_t number, uint64_t *offset) except? 0:
         cdef sp_entry entry
@@ -252,7 +283,7 @@ cdef class Format2(Layout):
             if batch.next > number:
                 if index is not batch.index:
                     break  # a damaged one was made anew
-                if entry.offset < batch.end or entry.offset - batch.end > GAP:
+                if entry.member == 0 and (entry.offset < batch.end or entry.offset - batch.end > GAP):
                     break
                 if (entry.offset + size - batch.begin > batch.most_stored or batch.raw + entry.raw > batch.most_raw
                         or batch.next - number == MOST_BLOCKS):
@@ -271,6 +302,9 @@ cdef class Format2(Layout):
         cdef sp_entry entry
         cdef Run run
         cdef Block block
+        cdef Near near = None
+        cdef bytes key
+        cdef list closed = batch.blocks  # blocks whose heads are not inflated yet
         batch.blocks.clear()
         if batch.next == batch.first + 1 and batch.end - batch.begin > BATCH:
             batch.index.entry(batch.first, &entry)
@@ -284,12 +318,23 @@ cdef class Format2(Layout):
         self.source.read_into(batch.begin, batch.end - batch.begin, stored.extend(batch.end - batch.begin), None)
         for number in range(batch.first, batch.next):
             run = batch.index.entry(number, &entry)
-            block = self.open_block(stored.data + (entry.offset - batch.begin), entry.size, entry.offset, stored,
-                                    &entry, self.key_in(run, &entry))
+            key = self.key_in(run, &entry)
+            if entry.kind == SP_GROUP:
+                if near is None:
+                    near = Near()
+                    near.begin = batch.begin
+                    near.memory = stored
+                    closed = list(batch.blocks)
+                block = self.group(&entry, key, near).member(&entry, key)
+            else:
+                block = self.open_block(stored.data + (entry.offset - batch.begin), entry.size, entry.offset, stored,
+                                        &entry, key)
+                if near is not None:
+                    closed.append(block)
             block.select = select
             batch.blocks.append(block)
-        self.inflate_heads(batch.blocks, batch.tasks, batch.inflated.lend())
-        self.inflate_values(batch.blocks, batch.tasks)
+        self.inflate_heads(closed, batch.tasks, batch.inflated.lend())
+        self.inflate_values(closed, batch.tasks)
         return 0
 
     cdef int inflate_heads(self, list blocks, Buffer tasks, Buffer memory) except -1:

@@ -65,6 +65,8 @@ cdef class Output2(Output):
     cdef int put_together(self, bytes key, Encoder2 encoder, Compressor compressor) except -1
     cdef int list_record(self, bytes key, Encoder2 encoder, uint64_t offset) except -1
     cdef int list_header(self, bytes key, const sp_record *record, uint64_t raw, uint64_t offset) except -1
+    cdef int put_group(self, Encoder2 encoder, bint is_new) except -1
+    cdef int list_when_due(self) except -1
     cdef int copy_record(self, const uint8_t *p, sp_record *record, uint64_t raw, bytes key) except -1
     cdef int complete(self, Encoder2 encoder, bytes key, uint8_t *out) except -1
     cdef int write_data(self, Buffer data, bytes key) except -1

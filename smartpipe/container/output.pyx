@@ -7,12 +7,14 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport UINT32_MAX, uint16_t, uint32_t
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_DICTIONARY, SP_ENTRY, SP_FILE_HEADER, SP_FRAME_CLOSED, SP_FRAME_ENDED, SP_HASH_KEY, SP_METADATA,
+    SP_BLOCK, SP_DICTIONARY, SP_ENTRY, SP_FILE_HEADER, SP_FRAME_CLOSED, SP_FRAME_ENDED, SP_GROUP, SP_HASH_KEY,
+    SP_METADATA,
     SP_NONE, SP_SHARD, SP_ZLIB,
     Buffer, file_encode, record_encode, sp_entry, sp_entry1_offsets, sp_file, sp_lead_size, sp_record, sp_store32,
 )
 from smartpipe._platform cimport clock, date
 from smartpipe.container.frames cimport frame_bytes, frame_parts, header_bytes
+from smartpipe.container.group cimport list_members, stamp_members
 from smartpipe.container.source cimport MOST_DICTIONARY
 
 from smartpipe import errors
@@ -240,6 +242,7 @@ cdef class Output1(Output):
         entry.key_length = n
         entry.kind = SP_BLOCK
         entry.codec = self.codec
+        entry.member = 0
         self.index.add(&entry, <const uint8_t *>PyBytes_AS_STRING(key))
         self.size += encoder.out.size
         self.written = self.size
@@ -338,6 +341,15 @@ cdef class Output2(Output):
         self.put_record(key, record)
         return self.list_record(key, record, offset)
 
+    cdef int put_group(self, Encoder2 encoder, bint is_new) except -1:
+        """Append a group, whose members get a stamp of now if they are new, and else keep theirs."""
+        cdef uint64_t offset = self.size
+        if is_new:
+            stamp_members(encoder, max(date(), self.tally.stamp + 1, encoder.record.stamp))
+        self.put_record(None, encoder)
+        list_members(self.index, encoder.out.data, &encoder.record, offset)
+        return self.list_when_due()
+
     cdef int copy_record(self, const uint8_t *p, sp_record *record, uint64_t raw, bytes key) except -1:
         """Append a record of another file as it is stored there, with its stamp: only its header is made anew. The
         number of its dictionary is one of this file."""
@@ -355,6 +367,9 @@ cdef class Output2(Output):
         record_encode(record, self.id, offset, self.waiting.data + before)
         self.tally.note(record, offset, raw)
         self.size = self.tally.end
+        if record.kind == SP_GROUP:
+            list_members(self.index, p, record, offset)
+            return self.list_when_due()
         return self.list_header(key, record, raw, offset)
 
     cdef int put_together(self, bytes key, Encoder2 encoder, Compressor compressor) except -1:
@@ -389,7 +404,12 @@ cdef class Output2(Output):
         entry.key_length = record.key_length
         entry.codec = record.codec
         entry.kind = record.kind
+        entry.member = 0
         self.index.add(&entry, <const uint8_t *>PyBytes_AS_STRING(key))
+        return self.list_when_due()
+
+    cdef int list_when_due(self) except -1:
+        """List in the index file what has gathered; never in the middle of a group."""
         if (self.index.count - self.flushed >= FRAME_ENTRIES
                 or clock() - self.flush_time >= FRAME_TIME):
             self.write_frame(False, 0)

@@ -7,10 +7,11 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_DICTIONARY, SP_DIRECTORY_ENTRY, SP_KIND, SP_KIND_OPTIONAL, SP_METADATA, SP_OK, SP_RECORD_HEADER,
-    SP_TOMBSTONE, crc32, directory_decode, record_decode, sp_entry, sp_key_position, sp_lead_size, sp_load32, sp_record,
-    sp_segment,
+    SP_BLOCK, SP_DICTIONARY, SP_DIRECTORY_ENTRY, SP_GROUP, SP_KIND, SP_KIND_OPTIONAL, SP_METADATA, SP_OK,
+    SP_RECORD_HEADER, SP_TOMBSTONE, crc32, directory_decode, group_check, record_decode, sp_entry, sp_key_position,
+    sp_lead_size, sp_load32, sp_record, sp_segment,
 )
+from smartpipe.container.group cimport list_members
 from smartpipe.container.index cimport Index
 from smartpipe.container.source cimport Source
 from smartpipe.container.tally cimport Tally
@@ -108,20 +109,24 @@ cdef class Scan(Walk):
         if record.kind == SP_DICTIONARY:
             self.source.note_dictionary(offset)
         elif (record.kind not in (SP_BLOCK, SP_METADATA) and record.kind < SP_KIND_OPTIONAL
-                and not (record.kind == SP_TOMBSTONE and self.source.shard)):
+                and not (record.kind in (SP_TOMBSTONE, SP_GROUP) and self.source.shard)):
             raise self.source.failure(SP_KIND, f"record kind {record.kind}", None, offset)
         if not self.fits(record):
             raise errors.BlockTooLargeError("the key or the directory is larger than max_block_size allows",
                                             path=self.source.path, offset=offset)
-        return self.payload_is_good(record, offset) if self.check else self.lead_is_good(offset)
+        return self.lead_is_good(offset) and (not self.check or self.payload_is_good(record, offset))
 
     def lead_is_good(self, uint64_t offset):
-        """Whether directory and key of a record with a good header match their crc."""
+        """Whether directory and key of a record with a good header match their crc, and a group its members."""
         cdef sp_record record
         cdef size_t n
+        cdef const uint8_t *p
         record_decode(self.need(offset, SP_RECORD_HEADER), SP_RECORD_HEADER, self.source.id, offset, &record)
         n = sp_key_position(&record) + record.key_length
-        return crc32(self.need(offset, n) + SP_RECORD_HEADER, n - SP_RECORD_HEADER) == record.lead_crc
+        p = self.need(offset, n)
+        if crc32(p + SP_RECORD_HEADER, n - SP_RECORD_HEADER) != record.lead_crc:
+            return False
+        return record.kind != SP_GROUP or group_check(p + sp_key_position(&record), &record) == SP_OK
 
     cdef bint payload_is_good(self, sp_record *record, uint64_t offset) except -1:
         cdef const uint8_t *p = self.need(offset, sp_key_position(record) + record.key_length)
@@ -160,5 +165,8 @@ cdef class Scan(Walk):
             entry.key_length = record.key_length
             entry.kind = record.kind
             entry.codec = record.codec
+            entry.member = 0
             self.index.add(&entry, lead + sp_key_position(record))
+        elif record.kind == SP_GROUP:
+            list_members(self.index, lead, record, offset)
         return self.tally.note(record, offset, raw)

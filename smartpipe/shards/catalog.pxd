@@ -23,5 +23,5 @@ cdef class Catalog:
     cdef int rebuild(self, uint64_t count) except -1
     cdef bint find(self, uint64_t hash, const uint8_t *key, size_t n, uint32_t *place, uint64_t *number,
                    sp_entry *entry) except -1
-    cdef list numbers(self, int place, uint8_t kind)
+    cdef list numbers(self, int place, bint tombstones)
     cdef sp_listed *at(self, int place) noexcept

@@ -133,14 +133,14 @@ cdef class Catalog:
         check(status)
         return False
 
-    cdef list numbers(self, int place, uint8_t kind):
-        """The numbers of the entries of a shard that count, of a kind, in the order of the file."""
+    cdef list numbers(self, int place, bint tombstones):
+        """The numbers of the entries of a shard that count, blocks or tombstones, in the order of the file."""
         cdef Buffer some = Buffer()
         cdef uint64_t *numbers = <uint64_t *>some.extend(8 * SOME)
         cdef uint64_t found = 0, following = 0, i
         cdef list result = []
         while following < self.at(place).entered:
-            check(catalog_numbers(&self.c, place, kind, following, SOME, numbers, &found, &following))
+            check(catalog_numbers(&self.c, place, tombstones, following, SOME, numbers, &found, &following))
             for i in range(found):
                 result.append(numbers[i])
         return result

@@ -6,15 +6,21 @@ so it does not matter which of the two comes to the store first.
 
 import os
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport UINT32_MAX, uint8_t, uint64_t
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_FILE_HEADER, SP_OK, SP_RECORD_HEADER, SP_TOMBSTONE, Buffer, record_decode, sp_entry, sp_record,
+    SP_FILE_HEADER, SP_GROUP, SP_NONE, SP_OK, SP_RECORD_HEADER, SP_TOMBSTONE, record_decode, sp_entry, sp_record,
 )
 from smartpipe.container.block cimport Block
+from smartpipe.container.compressor cimport Compressor
+from smartpipe.container.encoder cimport Encoder2
 from smartpipe.container.format2 cimport Format2
+from smartpipe.container.group cimport Group, encode_group
+from smartpipe.container.index cimport Index
+from smartpipe.container.layout cimport Near
 from smartpipe.shards.shard cimport Shard
 from smartpipe.shards.shard_set cimport ShardSet
+from smartpipe.shards.write_batch cimport Members
 
 from smartpipe import errors
 from smartpipe._platform import disk, lock
@@ -42,20 +48,22 @@ class _Overtaken(Exception):
     """A shard that is compacted is not of the store any more."""
 
 
-def compact(ShardSet store, double dead, progress):
+def compact(ShardSet store, double dead, int level, progress):
     """Do what `ShardStore.compact` promises."""
     shards = records = before = after = 0
     done = 0
     tried = set()
+    looked = set()  # for tombstones, also at what was just written
+    written = {}
     found, small = candidates(store, dead)
     total = sum([shard.layout.tally.end for shard in found + small])
     while True:
-        inputs = _choose(store, dead, tried)
+        inputs = _choose(store, dead, tried) or _choose_tombstones(store, dead, looked)
         if not inputs:
             break
         result = None
         try:
-            result = _replace(store, inputs,
+            result = _replace(store, inputs, level,
                               None if progress is None else lambda n: progress(min(done + n, total), total))
         except _Damaged as damage:
             errors.warn(f"{damage.shard.data}: it is damaged, and was not compacted: {damage.__cause__}")
@@ -65,11 +73,19 @@ def compact(ShardSet store, double dead, progress):
             for _, file in inputs:
                 file.close()
         if result is not None:
+            for shard, _ in inputs:
+                if shard.id in written:  # compacted once more, and counted once
+                    again = written.pop(shard.id)
+                    shards -= 1
+                    records -= again[0]
+                    before -= again[2]
+                    after -= again[2]
             shards += len(inputs)
             records += result[0]
             before += result[1]
             after += result[2]
             tried.add(result[3])
+            written[result[3]] = result
         done += sum([shard.layout.tally.end for shard, _ in inputs])
     return CompactReport(shards, records, before, after)
 
@@ -121,7 +137,32 @@ def _choose(ShardSet store, double dead, set tried):
     return chosen
 
 
-def _replace(ShardSet store, list inputs, progress):
+def _choose_tombstones(ShardSet store, double dead, set looked):
+    """A shard of which enough are tombstones that hide nothing any more, with its locked file. To know that, each of
+    them is looked for in all other shards; so this is for shards that would be left as they are."""
+    cdef Shard shard
+    cdef uint64_t size, bytes, count, kept
+    for shard in list(store.shards.values()):
+        count = store.catalog.at(shard.place).tombstones
+        if shard.id in looked or count == 0:
+            continue
+        looked.add(shard.id)
+        size = shard.layout.totals().end
+        bytes = store.catalog.at(shard.place).tombstone_bytes
+        kept = len(needed(store, shard, store.catalog.numbers(shard.place, True), [(shard, None)]))
+        if kept == count or <double>(bytes // count * (count - kept)) < dead * <double>size:
+            continue
+        try:
+            file = disk.open(shard.data, APPEND)
+        except FileNotFoundError:
+            continue
+        if lock(file):
+            return [(shard, file)]
+        file.close()
+    return []
+
+
+def _replace(ShardSet store, list inputs, int level, progress):
     """Copy what counts of some shards, and let the copy take their place; (records, bytes before, bytes after, id of
     the copy), None where others were faster."""
     cdef Shard shard, output
@@ -129,15 +170,12 @@ def _replace(ShardSet store, list inputs, progress):
     manifests = store.folder.manifests
     with store.table:
         store._reload()  # nobody changes these any more, and what was done before the lock is seen now
+        if any([shard.id not in store.shards for shard, _ in inputs]):
+            return None
         for shard, _ in inputs:
-            if store.shards.get(shard.id) is not shard:
-                if shard.id not in store.shards:
-                    return None
-                return _replace(store, [(store.shards[other.id], file) for other, file in inputs
-                                        if other.id in store.shards], progress)
-            store.look(shard)
-        inputs = [(store.shards[shard.id], file) for shard, file in inputs]  # a look may open a shard anew
-        plans = [(shard, store.catalog.numbers(shard.place, SP_BLOCK), store.catalog.numbers(shard.place, SP_TOMBSTONE))
+            store.look(store.shards[shard.id])
+        inputs = [(store.shards[shard.id], file) for shard, file in inputs]  # it may have been opened anew
+        plans = [(shard, store.catalog.numbers(shard.place, False), store.catalog.numbers(shard.place, True))
                  for shard, _ in inputs]
     output = create_shard(store.path, (<Shard>inputs[0][0]).codec, 0xffffffff, True)
     try:
@@ -146,8 +184,8 @@ def _replace(ShardSet store, list inputs, progress):
         for shard, blocks, tombstones in plans:
             try:
                 check_whole(shard.layout)
-                records += copy(shard, output, blocks, progress, before)
-                records += copy(shard, output, needed(store, shard, tombstones, inputs), None, 0)
+                records += Copying(shard, output, level, progress, before).copy(blocks)
+                records += Copying(shard, output, level, None, 0).copy(needed(store, shard, tombstones, inputs))
             except errors.CorruptError as error:
                 raise _Damaged(shard) from error
             before += shard.layout.totals().end
@@ -209,7 +247,8 @@ cdef int check_whole(Format2 layout) except -1:
     cdef sp_entry entry
     for number in range(layout.whole):
         layout.entry(number, &entry)
-        at = skip_unlisted(layout, at, entry.offset) + entry.size
+        if entry.member == 0:
+            at = skip_unlisted(layout, at, entry.offset) + entry.size
     skip_unlisted(layout, at, layout.totals().end)
     return 0
 
@@ -226,56 +265,134 @@ cdef uint64_t skip_unlisted(Format2 layout, uint64_t at, uint64_t stop) except? 
     return at
 
 
-cdef uint64_t copy(Shard shard, Shard output, list numbers, progress, uint64_t before) except? 0:
-    """Append records of a shard, checked and inflated, as they are stored; returns how many."""
-    cdef Format2 layout = shard.layout
-    cdef Buffer memory = Buffer()
-    cdef Py_ssize_t at = 0, i, stop, count = len(numbers)
-    cdef uint64_t begin, end, stored = 0, raw
-    cdef sp_entry entry
-    cdef sp_record record
-    cdef Block block
-    cdef dict renumbered = {}
-    cdef bytes key
-    cdef const uint8_t *p
-    while at < count:
-        layout.extent(numbers[at], &entry, &stored)
-        begin = entry.offset
-        end = begin + stored
-        stop = at + 1
-        while stop < count:
-            layout.extent(numbers[stop], &entry, &stored)
-            if entry.offset != end or end + stored - begin > TOGETHER:
+cdef class Copying:
+    """The records of a shard that count, on their way into another: checked and inflated, and then taken over as they
+    are stored. Only small values that were compressed alone, or with others that are dead now, are compressed again."""
+    cdef Format2 layout
+    cdef Shard output
+    cdef object progress
+    cdef uint64_t before
+    cdef dict renumbered           # dictionaries, by their numbers in the shard
+    cdef Members members           # small values that wait to become a group
+    cdef Compressor compressor
+    cdef Encoder2 encoder
+
+    def __init__(self, Shard shard, Shard output, int level, progress, uint64_t before):
+        self.layout = shard.layout
+        self.output = output
+        self.progress = progress
+        self.before = before
+        self.renumbered = {}
+        self.members = Members(UINT32_MAX)
+        self.compressor = Compressor(shard.codec, level)
+        self.encoder = Encoder2(UINT32_MAX, shard.codec)
+
+    cdef uint64_t copy(self, list numbers) except? 0:
+        """Copy the records of entries; returns how many entries there are."""
+        cdef Near near = Near()
+        cdef Py_ssize_t at = 0, stop, count = len(numbers)
+        cdef uint64_t end, stored = 0
+        cdef sp_entry entry
+        while at < count:
+            self.layout.extent(numbers[at], &entry, &stored)
+            near.begin = entry.offset
+            end = near.begin + stored
+            stop = at + 1
+            while stop < count:
+                self.layout.extent(numbers[stop], &entry, &stored)
+                if entry.offset + stored > end:  # not a further member of the last group
+                    if entry.offset != end or end + stored - near.begin > TOGETHER:
+                        break
+                    end += stored
+                stop += 1
+            near.memory.size = 0
+            self.layout.source.read_into(near.begin, end - near.begin, near.memory.extend(end - near.begin), None)
+            while at < stop:
+                at += self.copy_record(numbers, at, near)
+            if self.progress is not None:
+                self.progress(self.before + end)
+        self.end_group()
+        self.output.output.hand_over()
+        return count
+
+    cdef Py_ssize_t copy_record(self, list numbers, Py_ssize_t at, Near near) except -1:
+        """Copy the record of an entry; returns how many of those that follow are of it."""
+        cdef Format2 layout = self.layout
+        cdef uint64_t number = numbers[at]
+        cdef sp_entry entry
+        cdef sp_record record
+        cdef Block block
+        cdef bytes key = layout.key(layout.entry(number, &entry), number, &entry), value
+        cdef const uint8_t *p = near.memory.data + (entry.offset - near.begin)
+        if entry.kind == SP_GROUP:
+            return self.copy_group(numbers, at, near)
+        if entry.kind == SP_TOMBSTONE:
+            if record_decode(p, entry.size, layout.source.id, entry.offset, &record) != SP_OK or (
+                    record.kind != SP_TOMBSTONE):
+                raise errors.CorruptError("the header of the record is not what the index lists",
+                                          path=layout.source.path, block=key, offset=entry.offset)
+        else:
+            block = layout.open_block(p, entry.size, entry.offset, near.memory, &entry, key)
+            block.load_all()
+            if entry.pairs == 1 and entry.codec != SP_NONE and (<tuple>block[0])[0] == b"":
+                value = block[b""]
+                if self.members.is_small(key, value):
+                    self.gather(key, value, entry.stamp)
+                    return 1
+            record = block.record
+            self.carry(block, &record)
+        self.output.output.copy_record(p, &record, entry.raw, key)
+        return 1
+
+    cdef Py_ssize_t copy_group(self, list numbers, Py_ssize_t at, Near near) except -1:
+        """Copy a group as it is where all of its members count, and otherwise those that do."""
+        cdef Format2 layout = self.layout
+        cdef Py_ssize_t stop = at
+        cdef uint64_t offset
+        cdef sp_entry entry
+        cdef sp_record record
+        cdef Group group
+        cdef Index index = layout.entry(numbers[at], &entry)
+        cdef bytes key
+        offset = entry.offset
+        group = layout.group(&entry, layout.key(index, numbers[at], &entry), near)
+        while stop < len(numbers):
+            layout.entry(numbers[stop], &entry)
+            if entry.offset != offset:
                 break
-            end += stored
             stop += 1
-        memory.size = 0
-        layout.source.read_into(begin, end - begin, memory.extend(end - begin), None)
-        for i in range(at, stop):
-            key = layout.key(layout.entry(numbers[i], &entry), numbers[i], &entry)
-            p = memory.data + (entry.offset - begin)
-            raw = entry.raw
-            if entry.kind == SP_BLOCK:
-                block = layout.open_block(p, entry.size, entry.offset, memory, &entry, key)
-                block.load_all()
-                record = block.record
-                if record.dictionary > 0:
-                    record.dictionary = carry(shard, output, block, renumbered)
-            elif record_decode(p, entry.size, shard.id, entry.offset, &record) != SP_OK or record.kind != entry.kind:
-                raise errors.CorruptError("the header of the record is not what the index lists", path=shard.data,
-                                          block=key, offset=entry.offset)
-            output.output.copy_record(p, &record, raw, key)
-        at = stop
-        if progress is not None:
-            progress(before + end)
-    output.output.hand_over()
-    return count
+        record = group.record.record
+        if <uint64_t>(stop - at) == record.pairs and 2 * <uint64_t>record.head_raw >= self.members.most:
+            self.carry(group.record, &record)
+            self.output.output.copy_record(near.memory.data + (offset - near.begin), &record, record.head_raw, None)
+            return stop - at
+        for number in numbers[at:stop]:
+            index = layout.entry(number, &entry)
+            key = layout.key(index, number, &entry)
+            self.gather(key, group.member(&entry, key)[b""], entry.stamp)
+        return stop - at
 
+    cdef int gather(self, bytes key, bytes value, uint64_t stamp) except -1:
+        if not self.members.has_room(key, value):
+            self.end_group()
+        return self.members.add(key, value, stamp)
 
-cdef int carry(Shard shard, Shard output, Block block, dict renumbered) except -1:
-    """The number that the dictionary of a block has in the new shard, where it is written before it is first needed."""
-    cdef object number = renumbered.get(block.dictionary.number)
-    if number is None:
-        output.output.put_dictionary(block.dictionary.content)
-        number = renumbered[block.dictionary.number] = output.output.dictionary.number
-    return number
+    cdef int end_group(self) except -1:
+        cdef list values = self.members.take()
+        if values:
+            self.encoder.clear()
+            encode_group(self.encoder, values, self.compressor)
+            self.output.output.put_group(self.encoder, False)
+        return 0
+
+    cdef int carry(self, Block block, sp_record *record) except -1:
+        """Give a record the number that its dictionary has in the new shard, where that is written before it is first
+        needed."""
+        if record.dictionary == 0:
+            return 0
+        number = self.renumbered.get(record.dictionary)
+        if number is None:
+            self.output.output.put_dictionary(block.dictionary.content)
+            number = self.renumbered[record.dictionary] = self.output.output.dictionary.number
+        record.dictionary = number
+        return 0

@@ -15,6 +15,7 @@ from typing import Any
 
 from smartpipe import errors
 from smartpipe._platform import disk, open_reading
+from smartpipe.container.paths import EXTENSIONS
 
 NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL
 MOST = 256 << 20  # bytes of a manifest; one of 65,534 shards has 10 MB
@@ -89,15 +90,23 @@ class Manifest:
                 int(content["number"]),
                 str(content["store"]),
                 {
-                    int(one["id"], 16): Listed(int(one["id"], 16), one["data"], one["codec"], one["counter"])
+                    int(one["id"], 16): Listed(int(one["id"], 16), name_of(one), one["codec"], one["counter"])
                     for one in content["shards"]
                 },
-                {int(one["id"], 16): Retired(one["data"], one["since"]) for one in content["retired"]},
+                {int(one["id"], 16): Retired(name_of(one), one["since"]) for one in content["retired"]},
             )
         except (KeyError, TypeError, ValueError) as error:
             raise errors.FormatError(
                 f"this is no manifest of a version that is known here: {error}", path=path
             ) from None
+
+
+def name_of(shard: dict[str, Any]) -> str:
+    """Return the name of the data file of a shard; ValueError where it could be another file, perhaps elsewhere."""
+    name = shard["data"]
+    if name not in [f"{int(shard['id'], 16):016x}{extension}" for extension in EXTENSIONS]:
+        raise ValueError(f"{name!r:.80} is not the name of shard {shard['id']}")
+    return str(name)
 
 
 def sealed(content: dict[str, object]) -> bytes:

@@ -76,9 +76,12 @@ cdef Source source_of(str path, uint64_t id, uint64_t limit):
 def open_shard(folder, listed, limit):
     """Open a shard that a manifest lists, for reading. FileNotFoundError where its file is not there."""
     cdef Shard shard = Shard(listed.id, os.path.join(folder, listed.data), listed.codec, listed.counter)
+    cdef Source source
     for wait in WAIT:
-        shard.layout = Format2(source_of(shard.data, shard.id, limit), index_of(shard.data), shard.codec, False)
-        if not shard.layout.complaints or not shard.layout.source.writer():
+        source = source_of(shard.data, shard.id, limit)
+        written = source.writer()  # who may be gone when the files were read
+        shard.layout = Format2(source, index_of(shard.data), shard.codec, False)
+        if not shard.layout.complaints or not (written or source.writer()):
             break
         time.sleep(wait)  # the frame of the index that is not whole is perhaps just being written
     if shard.layout.tally.end > shard.layout.size:

@@ -28,7 +28,6 @@ cdef class ShardStore(ShardSet):
     cdef int check(self) except -1
     cdef int check_writable(self) except -1
     cdef Block find_block(self, bytes key)
-    cdef int encode(self, bytes key, Encoder2 encoder, object pairs) except -1
     cdef int add(self, bytes key, object pairs, bint overwrite) except -1
     cdef bint settle(self, bytes key, Encoder2 encoder, object pairs, bint overwrite, bint removes) except -1
     cdef int write(self, bytes key, Encoder2 encoder) except -1

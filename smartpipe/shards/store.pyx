@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from libc.stdint cimport UINT64_MAX
 from libc.string cimport memcpy
 
-from smartpipe._codec cimport SP_BLOCK, SP_HASH_KEY, SP_TOMBSTONE, sp_entry
+from smartpipe._codec cimport SP_GROUP, SP_HASH_KEY, SP_TOMBSTONE, sp_entry, sp_entry_share
 from smartpipe._platform cimport generation, lock_range, unlock_range
 from smartpipe.container.block cimport as_bytes
-from smartpipe.container.compressor cimport Compressor
 from smartpipe.container.format2 cimport Format2
 from smartpipe.container.layout cimport Layout
 from smartpipe.container.reader cimport Reader
 from smartpipe.container.scattered cimport Scattered
 from smartpipe.shards.shard cimport Shard
+from smartpipe.shards.write_batch cimport WriteBatch, encode, repeatable
 
 from smartpipe import errors
 from smartpipe._codec import require
@@ -36,10 +36,6 @@ from smartpipe.shards.verify import verify_store
 
 SHARD_SIZE = 256 << 20
 GRACE = 60.0  # s that a file stays which nobody seems to need any more
-# Blocks of `put_many` are written together, as many as make so many bytes, or so many.
-cdef uint64_t BATCH = 1 << 20
-cdef Py_ssize_t MOST_TOGETHER = 4096
-
 
 _MISSING = object()
 
@@ -208,10 +204,10 @@ cdef class ShardStore(ShardSet):
         cdef sp_entry entry
         self.check()
         if self.is_current():
-            return self.find(wanted, &place, &number, &entry) and entry.kind == SP_BLOCK
+            return self.find(wanted, &place, &number, &entry) and entry.kind != SP_TOMBSTONE
         with self.table:
             self.catch_up()
-            return self.find(wanted, &place, &number, &entry) and entry.kind == SP_BLOCK
+            return self.find(wanted, &place, &number, &entry) and entry.kind != SP_TOMBSTONE
 
     def __len__(self):
         self.check()
@@ -235,7 +231,8 @@ cdef class ShardStore(ShardSet):
     def entries(self, prefix=b""):
         """Iterate over what the indexes know of the blocks whose key begins with `prefix`, without reading the data.
 
-        It is an `Entry` each, shard by shard; its `number` and `offset` are those in the shard.
+        It is an `Entry` each, shard by shard; its `number` and `offset` are those in the shard. Of a block that was
+        compressed together with others `offset` is that of them all, and `size` its part.
         """
         wanted = as_bytes(prefix, "the prefix")
         return self._iterate(wanted, True)
@@ -254,7 +251,8 @@ cdef class ShardStore(ShardSet):
                 if not as_entries:
                     yield key
                 else:
-                    yield Entry(key, number, entry.offset, entry.size, entry.raw, entry.pairs, entry.stamp)
+                    yield Entry(key, number, entry.offset, sp_entry_share(&entry), entry.raw,
+                                1 if entry.kind == SP_GROUP else entry.pairs, entry.stamp)
 
     def _parts(self):
         """Iterate over (layout, numbers of the blocks that count) of the shards that there are now."""
@@ -264,7 +262,7 @@ cdef class ShardStore(ShardSet):
         with self.table:
             self.catch_up()
             for shard in self.shards.values():
-                parts.append((shard.layout, self.catalog.numbers(shard.place, SP_BLOCK)))
+                parts.append((shard.layout, self.catalog.numbers(shard.place, False)))
         return iter(parts)
 
     def items(self, select=None, on_error="raise", *, threads=1, readahead=READAHEAD):
@@ -307,7 +305,7 @@ cdef class ShardStore(ShardSet):
             self.catch_up()
             for key in keys:
                 wanted = as_bytes(key, "the key")
-                if self.find(wanted, &place, &number, &entry) and entry.kind == SP_BLOCK:
+                if self.find(wanted, &place, &number, &entry) and entry.kind != SP_TOMBSTONE:
                     found.setdefault((<Shard>self.places[place]).layout, []).append(number)
                 else:
                     absent.append(wanted)
@@ -356,7 +354,7 @@ cdef class ShardStore(ShardSet):
         self.check_writable()
         encoder = self.encoders.take()
         try:
-            self.encode(key, encoder, pairs)
+            encode(encoder, key, pairs, self.compressors, self.path)
             with self.writing:
                 self.ready()
                 self.lock_keys(hash, 1)
@@ -367,19 +365,6 @@ cdef class ShardStore(ShardSet):
                     self.unlock_keys(hash, 1)
         finally:
             self.encoders.give(encoder)
-        return 0
-
-    cdef int encode(self, bytes key, Encoder2 encoder, object pairs) except -1:
-        """Make the bytes of a record, whose header is written when its place is known."""
-        cdef Compressor compressor
-        try:
-            encoder.fill(pairs)
-            compressor = self.compressors.take()
-            encoder.encode(key, compressor)
-            self.compressors.give(compressor)
-        except errors.SmartPipeError as error:
-            error.path, error.block = self.path, key
-            raise
         return 0
 
     def delete(self, key):
@@ -393,7 +378,7 @@ cdef class ShardStore(ShardSet):
         self.check_writable()
         encoder = self.encoders.take()
         try:
-            self.encode(wanted, encoder, ())
+            encode(encoder, wanted, (), self.compressors, self.path)
             encoder.record.kind = SP_TOMBSTONE
             with self.writing:
                 self.ready()
@@ -445,8 +430,8 @@ cdef class ShardStore(ShardSet):
         if entry.stamp == UINT64_MAX:
             raise errors.CorruptError("the record has the last stamp there is, and nothing can be later",
                                       path=shard.data, block=key, offset=entry.offset)
-        encoder.record.stamp = entry.stamp + 1
-        self.died += entry.size
+        encoder.record.stamp = max(encoder.record.stamp, entry.stamp + 1)
+        self.died += sp_entry_share(&entry)
         return True
 
     cdef int write(self, bytes key, Encoder2 encoder) except -1:
@@ -580,49 +565,34 @@ cdef class ShardStore(ShardSet):
         ...     store.put_many({b"a": b"1", b"b": b"2"}), store.put_many([(b"b", b"2"), (b"c", {b"raw": b"3"})])
         (2, 1)
         """
-        cdef list waiting = []
-        cdef uint64_t size = 0
-        cdef Encoder2 encoder
+        cdef WriteBatch batch
         cdef bytes name
-        cdef set names = set()
         self.check_writable()
         if isinstance(blocks, Mapping):
             blocks = blocks.items()
+        batch = WriteBatch(self.path, self.encoders, self.compressors, self.codec, self.limit)
         count = 0
         try:
             for key, pairs in blocks:
                 name = as_bytes(key, "the key")
-                if name in names:
-                    count += self._write_many(waiting, overwrite)
-                    names.clear()
-                    size = 0
-                if not isinstance(pairs, (dict, list, tuple, str)):
-                    try:
-                        pairs = ((b"", as_bytes(pairs, "the data")),)
-                    except TypeError:
-                        pairs = repeatable(pairs)
-                encoder = self.encoders.take()
-                waiting.append((name, encoder, pairs))
-                names.add(name)
-                self.encode(name, encoder, pairs)
-                size += encoder.out.size
-                if size >= BATCH or len(waiting) >= MOST_TOGETHER:
-                    count += self._write_many(waiting, overwrite)
-                    names.clear()
-                    size = 0
-            count += self._write_many(waiting, overwrite)
+                if name in batch.names:
+                    count += self._write_many(batch, overwrite)
+                batch.add(name, pairs)
+                if batch.is_full():
+                    count += self._write_many(batch, overwrite)
+            count += self._write_many(batch, overwrite)
         finally:
-            for _, encoder, _ in waiting:
-                self.encoders.give(encoder)
+            batch.clear()
         return count
 
-    def _write_many(self, list waiting, bint overwrite):
-        """Write blocks with one call, under the lock of all keys; returns how many were not there yet."""
-        cdef bytes key
+    def _write_many(self, WriteBatch batch, bint overwrite):
+        """Write a batch with one call, under the lock of all keys; returns how many blocks were not there yet."""
         cdef Encoder2 encoder
         cdef Shard own
-        cdef uint64_t count = 0
-        if not waiting:
+        cdef list blocks, missing
+        cdef uint64_t count = 0, stamp
+        batch.end_group()
+        if not batch.records:
             return 0
         with self.writing:
             self.ready()
@@ -633,10 +603,21 @@ cdef class ShardStore(ShardSet):
                 try:
                     with self.table:
                         self.counters.begin(own.counter)
-                        for key, encoder, pairs in waiting:
-                            if self.settle(key, encoder, pairs, overwrite, False):
-                                own.output.put(key, encoder)
-                                count += 1
+                        for encoder, blocks in batch.records:
+                            missing = [block for block in blocks
+                                       if self.settle(block[0], encoder, block[1], overwrite, False)]
+                            if not missing:
+                                continue
+                            if len(missing) < len(blocks):
+                                stamp = encoder.record.stamp
+                                encoder.clear()
+                                batch.encode(encoder, missing)
+                                encoder.record.stamp = stamp
+                            if encoder.record.kind == SP_GROUP:
+                                own.output.put_group(encoder, True)
+                            else:
+                                own.output.put(<bytes>missing[0][0], encoder)
+                            count += <uint64_t>len(missing)
                 finally:
                     own.output.waits = False
                     with self.table:
@@ -647,9 +628,7 @@ cdef class ShardStore(ShardSet):
                     own.output.acknowledge()
             finally:
                 self.unlock_keys(0, 0)
-        for _, encoder, _ in waiting:
-            self.encoders.give(encoder)
-        waiting.clear()
+        batch.clear()
         return count
 
     # Copies
@@ -768,9 +747,10 @@ cdef class ShardStore(ShardSet):
         self.check_writable()
         with errors.storage_errors(self.path):
             with self.writing:
-                if self.own is not None and self.own in candidates(self, dead)[0]:
+                if self.own is not None and (self.catalog.at(self.own.place).tombstones > 0
+                                             or self.own in candidates(self, dead)[0]):
                     self._finish_shard()
-            report = compact(self, dead, progress)
+            report = compact(self, dead, self.options["level"], progress)
             self._collect(GRACE)
         return report
 
@@ -784,7 +764,7 @@ cdef class ShardStore(ShardSet):
     def _compact_now(self):
         try:
             with errors.storage_errors(self.path):
-                compact(self, self.auto_compact, self._stop_compacting)
+                compact(self, self.auto_compact, self.options["level"], self._stop_compacting)
                 self._collect(GRACE)
         except Stopped:
             pass
@@ -931,13 +911,6 @@ cdef class ShardStore(ShardSet):
 def _reopened(path, mode, options):
     """Return the store that was pickled, open again."""
     return ShardStore(path, mode, **options)
-
-
-cdef object repeatable(object pairs):
-    """Pairs that can be looked at a second time, where the key is there already."""
-    if isinstance(pairs, (dict, list, tuple, bytes, str)):
-        return pairs
-    return dict(pairs) if isinstance(pairs, Mapping) else list(pairs)
 
 
 cdef bint same(Block block, object pairs) except -1:

@@ -21,6 +21,7 @@ LARGE = struct.Struct("<IIII")
 INDEX_HEADER = struct.Struct("<8sQII16s20sI")
 FRAME_HEADER = struct.Struct("<4sIQQQQQQQQQQQQIIII8s")
 ENTRY = struct.Struct("<QQQIIIIIBBH")
+MEMBER = struct.Struct("<QII")
 BOUND = struct.Struct("<QQ")  # what binds a crc to a file and a place
 U32 = struct.Struct("<I")
 U64 = struct.Struct("<Q")
@@ -30,7 +31,7 @@ SLOT_NUMBER = 2**48 - 1
 CLOSED = 1
 ENDED = 2
 NONE, ZLIB, ZSTD, LZ4 = 0, 1, 2, 3
-BLOCK, TOMBSTONE, METADATA, DICTIONARY = 0, 1, 2, 3
+BLOCK, TOMBSTONE, METADATA, DICTIONARY, GROUP = 0, 1, 2, 3, 4
 SHARD = 1  # the required flag of a data file that is one
 SKIPPABLE = 128  # kinds from here on may be skipped by a reader that does not know them
 
@@ -152,7 +153,7 @@ def scan(data: bytes, file_id: int, start: int = FILE_HEADER.size, shard: bool =
             found.tail = at, len(data)
             break
         else:
-            known = (BLOCK, METADATA, DICTIONARY, *((TOMBSTONE,) if shard else ()))
+            known = (BLOCK, METADATA, DICTIONARY, *((TOMBSTONE, GROUP) if shard else ()))
             if record.kind < SKIPPABLE and record.kind not in known:
                 raise Refused(f"record at {at}: kind {record.kind}")
             found.records.append(record)
@@ -304,6 +305,36 @@ def read_record(data: bytes, record: Record, max_block_size: int = 2**28) -> tup
 
 
 @dataclass(frozen=True)
+class Member:
+    """A value of a group."""
+
+    key: bytes
+    stamp: int
+    value: bytes
+
+
+def read_group(data: bytes, record: Record) -> list[Member]:
+    """The members of a group, every byte of it checked. Raises Corrupt, and Refused for an unknown codec."""
+    table, pairs = read_record(data, record)
+    lengths = MEMBER.size * record.pairs
+    if not 1 <= record.pairs <= 65_536 or record.larges or max(len(table), record.head_raw) > 2**20:
+        raise Corrupt(f"group at {record.offset}: {record.pairs} members, {len(table)} and {record.head_raw} bytes")
+    if len(table) < lengths:
+        raise Corrupt(f"group at {record.offset}: a table of {len(table)} bytes for {record.pairs} members")
+    members, at = [], lengths
+    for (stamp, key_length, value_length), (name, value) in zip(
+        MEMBER.iter_unpack(table[:lengths]), pairs, strict=True
+    ):
+        if name or len(value) != value_length or stamp > record.stamp:
+            raise Corrupt(f"group at {record.offset}: member {len(members)}")
+        members.append(Member(table[at : at + key_length], stamp, value))
+        at += key_length
+    if at != len(table):
+        raise Corrupt(f"group at {record.offset}: keys of {at - lengths} bytes in a table of {len(table)}")
+    return members
+
+
+@dataclass(frozen=True)
 class Entry:
     """A block as a frame lists it."""
 
@@ -316,6 +347,7 @@ class Entry:
     pairs: int
     kind: int
     codec: int
+    member: int = 0  # of a group: its number there
 
     @property
     def end(self) -> int:
@@ -425,11 +457,20 @@ def _read_frame(index: bytes, at: int, file_id: int) -> tuple[Frame, int] | None
 
 def _read_entries(table: bytes, keys: bytes, start: int, to: int) -> list[Entry] | None:
     entries = []
-    for offset, position, stamp, size, lead, raw, pairs, length, kind, codec, zero in ENTRY.iter_unpack(table):
-        if not start <= offset or size > to - offset or lead > size or length > len(keys) - position or zero:
+    for offset, position, stamp, size, lead, raw, pairs, length, kind, codec, member in ENTRY.iter_unpack(table):
+        if size > to - offset or lead > size or length > len(keys) - position or (kind != GROUP and member):
+            return None
+        last = entries[-1] if entries else None
+        if kind == GROUP and member:
+            if last is None or (offset, size, pairs, GROUP) != (last.offset, last.size, last.pairs, last.kind):
+                return None
+            if member != last.member + 1 or member >= pairs:
+                return None
+        elif not start <= offset:
             return None
         start = offset + size
-        entries.append(Entry(keys[position : position + length], offset, stamp, size, lead, raw, pairs, kind, codec))
+        key = keys[position : position + length]
+        entries.append(Entry(key, offset, stamp, size, lead, raw, pairs, kind, codec, member))
     return entries
 
 
@@ -508,6 +549,10 @@ class Pipe:
             pairs = self._read_listed(entry)
             result.append((entry.key, entry.stamp, None if entry.kind == TOMBSTONE else pairs))
         for record in self.scanned.records:
+            if record.kind == GROUP:
+                result += [
+                    (member.key, member.stamp, [(b"", member.value)]) for member in read_group(self.data, record)
+                ]
             if record.kind in (BLOCK, TOMBSTONE):
                 key, pairs = read_record(self.data, record)
                 result.append((key, record.stamp, None if record.kind == TOMBSTONE else pairs))
@@ -555,8 +600,15 @@ class Pipe:
         record = read_record_header(self.data, entry.offset, self.file_id)
         if record is None:
             raise Corrupt(f"no record at {entry.offset}, where the index lists {entry.key!r}")
-        there = record.stamp, record.size, record.lead_size, record.pairs, record.kind, record.codec
-        key, pairs = read_record(self.data, record)
+        if entry.kind == GROUP and record.kind == GROUP:
+            member = read_group(self.data, record)[entry.member]
+            key, stamp, pairs = member.key, member.stamp, [(b"", member.value)]
+            if entry.raw != 8 + len(member.value):
+                raise Corrupt(f"member {entry.member} of the group at {entry.offset} has not {entry.raw} raw bytes")
+        else:
+            key, pairs = read_record(self.data, record)
+            stamp = record.stamp
+        there = stamp, record.size, record.lead_size, record.pairs, record.kind, record.codec
         if (key, *there) != (entry.key, entry.stamp, entry.size, entry.lead_size, entry.pairs, entry.kind, entry.codec):
             raise Corrupt(f"record at {entry.offset} is not the one that the index lists")
         return pairs

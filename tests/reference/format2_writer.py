@@ -16,9 +16,11 @@ from .format2 import (
     FILE_MAGIC,
     FRAME_HEADER,
     FRAME_MAGIC,
+    GROUP,
     INDEX_HEADER,
     INDEX_MAGIC,
     LARGE,
+    MEMBER,
     METADATA,
     NONE,
     RECORD_HEADER,
@@ -138,6 +140,24 @@ class Writer:
         """Append a metadata record; returns its offset."""
         return self.write(b"", pairs, METADATA)
 
+    def group(
+        self, members: Iterable[tuple[bytes, bytes]], stamps: Iterable[int] | None = None, dictionary: int = 0
+    ) -> int:
+        """Append a group of (key, value), whose stamps are that of the record if not given; returns its offset."""
+        members = list(members)
+        own = [self.stamp] * len(members) if stamps is None else list(stamps)
+        table = b"".join(
+            MEMBER.pack(stamp, len(key), len(value)) for stamp, (key, value) in zip(own, members, strict=True)
+        ) + b"".join(key for key, _ in members)
+        offset = self.write(table, [(b"", value) for _, value in members], GROUP, dictionary)
+        size = len(self.data) - offset
+        for number, (key, value) in enumerate(members):
+            raw = 8 + len(value)
+            self._entries.append(
+                Entry(key, offset, own[number], size, size, raw, len(members), GROUP, self.codec, number)
+            )
+        return offset
+
     def frame(self, *, slots: int | None = None, closed: bool = False) -> int:
         """Append a frame to the index that covers all data since the last; returns its offset in the index.
 
@@ -157,11 +177,12 @@ class Writer:
                 len(entry.key),
                 entry.kind,
                 entry.codec,
-                0,
+                entry.member,
             )
             keys += entry.key
-            if entry.kind == BLOCK:
-                self._totals = [sum(both) for both in zip(self._totals, (1, entry.pairs, entry.raw), strict=True)]
+            if entry.kind in (BLOCK, GROUP):
+                pairs = entry.pairs if entry.kind == BLOCK else 1
+                self._totals = [sum(both) for both in zip(self._totals, (1, pairs, entry.raw), strict=True)]
         count = len(entries) * 4 // 3 + 1 if slots is None else slots
         table = make_slots([entry.key for entry in entries], self.hash_key, count) if count else []
         dictionaries, self._dictionaries = self._dictionaries, []

@@ -24,7 +24,9 @@ pairs = st.lists(st.tuples(st.sampled_from([b"", b"raw", b"log"]), values), max_
 steps = st.one_of(
     st.tuples(st.just("put"), keys, pairs),
     st.tuples(st.just("many"), st.dictionaries(keys, pairs, max_size=5), st.none()),
+    st.tuples(st.just("values"), st.dictionaries(keys, values, max_size=8), st.none()),
     st.tuples(st.just("delete"), keys, st.none()),
+    st.tuples(st.just("compact"), st.none(), st.none()),
     st.tuples(st.just("reopen"), st.none(), st.none()),
 )
 
@@ -43,6 +45,11 @@ def test_plain_reader_reads_smartpipe_stores(compress: Any, history: list[Any]) 
             elif what == "many":
                 store.put_many(key, overwrite=True)
                 expected.update(key)
+            elif what == "values":
+                store.put_many(key, overwrite=True)
+                expected.update({name: [(b"", value)] for name, value in key.items()})
+            elif what == "compact":
+                store.compact()
             elif what == "delete" and key in expected:
                 store.delete(key)
                 del expected[key]

@@ -18,7 +18,7 @@ from reference import format2
 import smartpipe
 from smartpipe import ShardStore
 
-from .planted import data_of, flip, plant, sealed, shard
+from .planted import STORE, data_of, flip, plant, sealed, shard
 
 TEXT = b"".join(b"%d," % (number * number) for number in range(400))
 Content = dict[bytes, bytes]
@@ -105,6 +105,22 @@ def test_a_manifest_of_another_store_is_not_made_anew(mode: str, path: Path) -> 
     (path / "store").write_bytes(sealed({"smartpipe store": 1, "id": "f" * 16, "hash_key": "00" * 16, "codec": "none"}))
     with pytest.raises(smartpipe.FormatError, match=r"the store 0123456789abcdef, not f{16}"):
         ShardStore(path, mode)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", ["r", "a"])
+@pytest.mark.parametrize("member", ["shards", "retired"])
+@pytest.mark.parametrize("name", ["../victim.dat", "/etc/passwd", "0000000000000002.dat", "0000000000000001.idx", 7])
+def test_a_manifest_that_names_another_file(name: object, member: str, mode: str, path: Path) -> None:
+    plant(path)
+    victim = path.parent / "victim.dat"
+    victim.write_bytes(b"of somebody else")
+    listed = {"id": f"{1:016x}", "data": name, "codec": 0, "counter": 0, "since": 1}
+    content = {"number": 2, "store": STORE, "shards": [], "retired": [], member: [listed]}
+    (path / "manifest" / "2").write_bytes(sealed(content))
+    with pytest.raises(smartpipe.FormatError, match=r"is not the name of shard 0{15}1") as caught:
+        ShardStore(path, mode)  # type: ignore[arg-type]
+    assert caught.value.path == str(path / "manifest" / "2")
+    assert victim.read_bytes() == b"of somebody else"
 
 
 # A shard that is damaged

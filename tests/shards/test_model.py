@@ -72,6 +72,11 @@ class Machine(RuleBasedStateMachine):
         assert self.stores[which].put_many({**same, **new}) == len(new)
         self.model.update(new)
 
+    @rule(which=WHICH, blocks=st.dictionaries(KEYS, VALUES, max_size=10))
+    def put_many_values(self, which: int, blocks: dict[bytes, bytes]) -> None:
+        self.stores[which].put_many(blocks, overwrite=True)
+        self.model.update({key: [(b"", value)] for key, value in blocks.items()})
+
     @rule(which=WHICH, key=KEYS)
     def delete(self, which: int, key: bytes) -> None:
         if key in self.model:
@@ -125,7 +130,9 @@ class Machine(RuleBasedStateMachine):
             for key, pairs in self.model.items():
                 assert key in store
                 assert list(store[key]) == pairs
+            assert sorted(entry.key for entry in store.entries()) == sorted(self.model)
             stats = store.stats()
+            assert sum(entry.stored for entry in store.entries()) == stats["live_bytes"]
             assert stats["keys"] == len(self.model)
             assert 0 <= stats["dead_bytes"] <= stats["data_bytes"]
 

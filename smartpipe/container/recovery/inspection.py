@@ -11,10 +11,11 @@ from smartpipe.container.recovery.survey import START, Piece, Record, Survey
 
 
 class Visit(NamedTuple):
-    """A record or piece of the data, the entry that lists this record, and all others that begin within its bytes."""
+    """A record or piece of the data, the entries that list this record, one for a block and one for each member of a
+    group, and all others that begin within its bytes."""
 
     item: Record | Piece
-    listed: Listed | None
+    listed: list[Listed]
     strays: list[Listed]
 
 
@@ -58,11 +59,11 @@ class Inspection:
         self._entries = self.listing.entries()
         entry = next(self._entries, None)
         for item in self.survey:
-            listed = None
+            listed: list[Listed] = []
             strays = []
             while entry is not None and entry.offset < item.end:
-                if isinstance(item, Record) and entry.offset == item.offset and listed is None:
-                    listed = entry
+                if isinstance(item, Record) and entry.offset == item.offset and len(listed) < item.blocks:
+                    listed.append(entry)
                 else:
                     strays.append(entry)
                 entry = next(self._entries, None)
@@ -78,6 +79,6 @@ class Inspection:
 
     def repaired_key(self, visit: Visit) -> bytes | None:
         """The key that the index has for a record whose own is damaged."""
-        if isinstance(visit.item, Record) and visit.item.key is None and visit.listed is not None:
-            return visit.listed.key
+        if isinstance(visit.item, Record) and visit.item.key is None and visit.listed:
+            return visit.listed[0].key
         return None

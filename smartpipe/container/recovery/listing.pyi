@@ -4,10 +4,10 @@ from typing import NamedTuple
 from typing_extensions import disjoint_base
 
 class Listed(NamedTuple):
-    key: bytes
+    key: bytes | None
     offset: int
     size: int
-    fields: tuple[int, int, int, int, int, int, int]
+    fields: tuple[int | None, ...]
 
 class Fault(NamedTuple):
     torn: bool

@@ -7,16 +7,17 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memset
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_ENTRY, SP_FILE_HEADER, SP_FRAME_CLOSED, SP_FRAME_ENDED, SP_HASH_KEY, SP_INDEX_HEADER, SP_OK, SP_PAGE,
-    SP_SLOT, SP_TRUNCATED, Buffer, crc32, frame_decode, index_decode, run_entry, run_place, siphash, sp_entry, sp_frame,
-    sp_frame_body, sp_frame_sums, sp_index, sp_load32, sp_load64, words,
+    SP_ENTRY, SP_FILE_HEADER, SP_GROUP, SP_FRAME_CLOSED, SP_FRAME_ENDED, SP_HASH_KEY, SP_INDEX_HEADER, SP_OK, SP_PAGE,
+    SP_SLOT, SP_TOMBSTONE, SP_TRUNCATED, Buffer, crc32, frame_decode, index_decode, run_entry, run_place, siphash,
+    sp_entry, sp_entry_follows, sp_frame, sp_frame_body, sp_frame_sums, sp_index, sp_load32, sp_load64, words,
 )
 from smartpipe.container.index cimport Index, Mapped, Run
 
 from smartpipe._platform import open_reading
 
 Listed = namedtuple("Listed", "key offset size fields", module=__name__)
-Listed.__doc__ = """An entry: the key of a block, where its record lies, and what `Record.fields` gives for it."""
+Listed.__doc__ = """An entry: the key of a block, where its record lies, and its fields: size, lead size, raw size,
+pairs, stamp, kind, codec, and its number in a group."""
 
 Fault = namedtuple("Fault", "torn offset size reason", module=__name__)
 Fault.__doc__ = """What is wrong with the index file itself, and where; `torn`, where it may be an unfinished write."""
@@ -194,19 +195,23 @@ cdef class Listing:
         """That entries lie behind one another within what the frame covers, and their keys within the frame."""
         cdef const uint8_t *p = frame.run.c.entries
         cdef uint64_t number, end = frame.c.start
-        cdef sp_entry entry
+        cdef sp_entry entry, before
         cdef str wrong
+        memset(&before, 0, sizeof(before))
+        before.offset = end
         for number in range(frame.c.entries):
             wrong = None
             if run_entry(&frame.run.c, number, &entry) != SP_OK:
                 wrong = "the key of an entry lies outside of the frame"
-            elif entry.offset < end or entry.offset > frame.c.to or entry.size > frame.c.to - entry.offset:
+            elif not sp_entry_follows(&before, &entry) or entry.offset > frame.c.to or (
+                    entry.size > frame.c.to - entry.offset):
                 wrong = f"an entry names bytes {entry.offset} to {entry.offset + entry.size}, not between {end} and " \
                         f"{frame.c.to}"
-            elif entry.lead > entry.size or p[46] != 0 or p[47] != 0:
+            elif entry.lead > entry.size or (entry.kind != SP_GROUP and (p[46] != 0 or p[47] != 0)):
                 wrong = "an entry contradicts itself"
             if wrong is not None:
                 return self.fault(frame, p, SP_ENTRY, wrong)
+            before = entry
             end = entry.offset + entry.size
             p += SP_ENTRY
         return 0
@@ -270,7 +275,8 @@ cdef class Listing:
             for number in range(frame.c.entries):
                 run_entry(&frame.run.c, number, &entry)
                 yield Listed(frame.run.c.keys[entry.key:entry.key + entry.key_length], entry.offset, entry.size,
-                             (entry.size, entry.lead, entry.raw, entry.pairs, entry.stamp, entry.kind, entry.codec))
+                             (entry.size, entry.lead, entry.raw, entry.pairs, entry.stamp, entry.kind, entry.codec,
+                              entry.member))
 
     def sums(self):
         """Iterate over the frames: each with blocks, pairs, raw bytes, largest stamp of the entries so far, and the
@@ -283,9 +289,9 @@ cdef class Listing:
                 break
             for number in range(frame.c.entries):
                 run_entry(&frame.run.c, number, &entry)
-                if not self.shard or entry.kind == SP_BLOCK:
+                if not self.shard or entry.kind != SP_TOMBSTONE:
                     blocks += 1
-                    pairs += entry.pairs
+                    pairs += 1 if entry.kind == SP_GROUP else entry.pairs
                     raw += entry.raw
                 stamp = max(stamp, entry.stamp)
                 last = max(last, entry.offset)

@@ -8,15 +8,18 @@ from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_DICTIONARY, SP_DIRECTORY_ENTRY, SP_FILE_HEADER, SP_KIND_OPTIONAL, SP_METADATA, SP_OK, SP_RECORD_HEADER,
-    SP_TOMBSTONE, Buffer, crc32, record_decode, sp_entry, sp_key_position, sp_lead_size, sp_load32, sp_record,
+    SP_BLOCK, SP_DICTIONARY, SP_DIRECTORY_ENTRY, SP_FILE_HEADER, SP_GROUP, SP_KIND_OPTIONAL, SP_MEMBER, SP_METADATA,
+    SP_MOST_GROUP, SP_MOST_MEMBERS, SP_OK, SP_PAIR_LENGTHS, SP_RECORD_HEADER, SP_TOMBSTONE, Buffer, crc32, group_check,
+    record_decode, sp_entry, sp_key_position, sp_lead_size, sp_load32, sp_member, sp_member_decode, sp_record,
 )
 from smartpipe.container.block cimport Block
+from smartpipe.container.group cimport open_group
 from smartpipe.container.index cimport Index
 from smartpipe.container.source cimport Source
 from smartpipe.container.walk cimport Walk
 
 from smartpipe import errors
+from smartpipe.container.recovery.listing import Listed
 
 START = SP_FILE_HEADER
 # A record up to this size is read whole at once; of a larger one each large value by itself.
@@ -40,18 +43,44 @@ cdef class Piece:
 
 
 cdef class Record:
-    """A record with a valid header. `key` is None, and `raw` 0, where directory and key do not match their crc."""
+    """A record with a valid header. `key` is None, and `raw` 0, where directory and key do not match their crc; that of
+    a group, which has none, is empty."""
     cdef sp_record c
     cdef readonly uint64_t offset, end, raw
     cdef readonly bytes key
+    cdef bytes members             # of a group: their table
 
     def __init__(self):
         raise TypeError("records come from a survey")
 
     @property
-    def fields(self):
-        """What an index entry says of it too: size, lead size, raw size, pairs, stamp, kind, codec."""
-        return (self.c.size, sp_lead_size(&self.c), self.raw, self.c.pairs, self.c.stamp, self.c.kind, self.c.codec)
+    def blocks(self):
+        """How many blocks it is: one, or as many as a group has members."""
+        return max(min(self.c.pairs, <uint32_t>SP_MOST_MEMBERS), <uint32_t>1) if self.c.kind == SP_GROUP else 1
+
+    def entries(self):
+        """Return what an index lists of it, with None for what nobody knows where `key` is None."""
+        cdef sp_member member
+        cdef const uint8_t *p
+        cdef size_t at
+        cdef uint32_t i
+        if self.c.kind != SP_GROUP:
+            return [self.entry(self.key, None if self.key is None else self.raw, self.c.stamp, 0)]
+        if self.key is None:
+            return [self.entry(None, None, None, i) for i in range(self.blocks)]
+        p = self.members
+        at = SP_MEMBER * <size_t>self.c.pairs
+        entries = []
+        for i in range(self.c.pairs):
+            sp_member_decode(p + SP_MEMBER * <size_t>i, &member)
+            entries.append(self.entry(self.members[at:at + member.key_length], SP_PAIR_LENGTHS + member.value_length,
+                                      member.stamp, i))
+            at += member.key_length
+        return entries
+
+    cdef object entry(self, key, raw, stamp, member):
+        return Listed(key, self.offset, self.c.size, (self.c.size, sp_lead_size(&self.c), raw, self.c.pairs, stamp,
+                                                      self.c.kind, self.c.codec, member))
 
     @property
     def stamp(self):
@@ -89,6 +118,10 @@ cdef class Record:
     @property
     def is_tombstone(self):
         return self.c.kind == SP_TOMBSTONE
+
+    @property
+    def is_group(self):
+        return self.c.kind == SP_GROUP
 
     @property
     def is_metadata(self):
@@ -162,7 +195,11 @@ cdef class Survey(Walk):
         record.raw = record.c.head_raw
         for i in range(record.c.larges):
             record.raw += sp_load32(lead + SP_RECORD_HEADER + SP_DIRECTORY_ENTRY * <size_t>i + 4)
-        record.key = PyBytes_FromStringAndSize(<char *>lead + at, record.c.key_length)
+        if record.c.kind != SP_GROUP:
+            record.key = PyBytes_FromStringAndSize(<char *>lead + at, record.c.key_length)
+        elif group_check(lead + at, &record.c) == SP_OK:
+            record.key = b""
+            record.members = PyBytes_FromStringAndSize(<char *>lead + at, record.c.key_length)
         return 0
 
     def block(self, Record record, bytes key=None):
@@ -172,6 +209,12 @@ cdef class Survey(Walk):
         cdef Block block = Block.__new__(Block)
         cdef uint64_t raw
         cdef size_t n = record.c.size if record.c.size <= WHOLE else sp_lead_size(&record.c)
+        if record.c.kind == SP_GROUP:
+            if record.c.size > SP_RECORD_HEADER + 2 * SP_MOST_GROUP:
+                raise errors.CorruptError("a group of more bytes than one can have", path=self.source.path,
+                                          offset=record.offset)
+            memory.append(self.need(record.offset, record.c.size), record.c.size)
+            return open_group(self.source, record.offset, &record.c, memory, key).record
         if not self.fits(&record.c) or record.c.head_raw > self.source.limit:
             raise errors.BlockTooLargeError(f"key, directory or head are over max_block_size, {self.source.limit}",
                                             path=self.source.path, offset=record.offset)
@@ -208,6 +251,6 @@ cdef class Keys:
         entry.stamp = 0
         entry.size = entry.lead = entry.raw = entry.pairs = 0
         entry.key_length = <uint32_t>min(<uint64_t>PyBytes_GET_SIZE(key), <uint64_t>UINT32_MAX)
-        entry.kind = entry.codec = 0
+        entry.kind = entry.codec = entry.member = 0
         self.index.add(&entry, <const uint8_t *>PyBytes_AS_STRING(key))
         return before

@@ -14,7 +14,7 @@ from smartpipe.container.recovery.damage import Damage
 from smartpipe.container.recovery.findings import Copies, Findings, plural
 from smartpipe.container.recovery.identity import Subject
 from smartpipe.container.recovery.inspection import Inspection, Visit
-from smartpipe.container.recovery.listing import Frame
+from smartpipe.container.recovery.listing import Frame, Listed
 from smartpipe.container.recovery.survey import START, Keys, Piece, Record
 
 
@@ -87,8 +87,6 @@ class _Verification:
 
     def record(self, record: Record, visit: Visit) -> None:
         self.follow(record)
-        key = record.key if record.key is not None else visit.listed and visit.listed.key
-        size = record.end - record.offset
         whole = False
         block = None
         try:
@@ -97,7 +95,7 @@ class _Verification:
             block = self.inspection.survey.block(record)
             whole = True
         except errors.CorruptError as error:
-            self.bad("damaged", record.offset, size, _where(error, record), key)
+            self.bad_blocks("damaged", record, visit, _where(error, record))
             if record.is_dictionary:
                 self.copies.damaged[record.offset] = record.dictionary
         except errors.EngineError:
@@ -107,23 +105,29 @@ class _Verification:
         except (errors.BlockTooLargeError, errors.FormatError) as error:
             whole = record.is_optional and isinstance(error, errors.FormatError)
             if not whole:
-                self.bad("unreadable", record.offset, size, str(error.args[0]), key)
+                self.bad_blocks("unreadable", record, visit, str(error.args[0]))
         if whole:
             self.good_end = record.end
             if record.is_dictionary:
                 self.copies.whole.add(record.dictionary)
-            if record.is_block and block is not None:
-                self.found.blocks += 1
+            if (record.is_block or record.is_group) and block is not None:
+                self.found.blocks += record.blocks
                 if not self.shard:
                     self.duplicate(block, record)
         else:
-            self.found.damaged += 1
+            self.found.damaged += record.blocks
             self.whole = False
         self.compare(record, visit)
 
+    def bad_blocks(self, what: str, record: Record, visit: Visit, reason: str) -> None:
+        """Name each block that is lost with a record, as far as its key is known."""
+        entries = record.entries() if record.key is not None or not visit.listed else visit.listed
+        for key in dict.fromkeys(entry.key for entry in entries):
+            self.bad(what, record.offset, record.end - record.offset, reason, key)
+
     def listed(self, record: Record) -> bool:
-        """Whether the index has an entry for such a record."""
-        return record.is_block or (self.shard and record.is_tombstone)
+        """Whether the index has entries for such a record."""
+        return record.is_block or (self.shard and (record.is_tombstone or record.is_group))
 
     def follow(self, record: Record) -> None:
         """Check how a record follows the ones before it."""
@@ -172,8 +176,8 @@ class _Verification:
         if piece.what == "rest" and self.inspection.survey.at(piece.offset) is not None:
             reason = "the file ends within this record"
         self.gap = True
-        self.named = len(visit.strays)
-        self.found.damaged += self.named
+        self.named = len({entry.offset for entry in visit.strays})
+        self.found.damaged += len(visit.strays)
         self.whole = False
         start = piece.offset
         for entry in visit.strays:
@@ -239,25 +243,23 @@ class _Verification:
 
     def compare(self, record: Record, visit: Visit) -> None:
         """An entry, or that there is none, against its record."""
-        entry = visit.listed
         for stray in visit.strays:
             self.wrong(
                 0, 0, f"it lists a block at {stray.offset} of the data, within the record at {record.offset}", stray.key
             )
-        if entry is None:
+        if not visit.listed:
             if self.listed(record) and record.key is not None:
                 if record.offset >= self.inspection.covered:
-                    self.unlisted += 1
+                    self.unlisted += record.blocks
                 elif self.inspection.listing.frames[bisect_right(self.starts, record.offset) - 1].good:
                     self.wrong(0, 0, f"it does not list the block at {record.offset} of the data", record.key)
             return
-        same = entry.fields == record.fields
-        if record.key is None:
-            same = entry.fields[:2] == record.fields[:2] and entry.fields[3:] == record.fields[3:]
-        elif entry.key != record.key:
-            same = False
-        if not same:
-            self.wrong(0, 0, f"its entry is not that of the record at {record.offset} of the data", entry.key)
+        entries = record.entries()
+        other = next((entry for entry, own in zip(visit.listed, entries, strict=False) if not _agree(entry, own)), None)
+        if other is None and len(visit.listed) < len(entries):
+            other = visit.listed[-1]
+        if other is not None:
+            self.wrong(0, 0, f"its entry is not that of the record at {record.offset} of the data", other.key)
 
     def check_frames(self, offset: int) -> None:
         """Check the totals of the frames that end at or before an offset, when the walk is there."""
@@ -300,6 +302,13 @@ class _Verification:
             self.found.notes.append(f"the index does not list the last {plural(self.unlisted, 'block')} yet")
         if not listing.frames or not listing.frames[-1].ended:
             self.found.notes.append("the pipe was not closed")
+
+
+def _agree(entry: Listed, own: Listed) -> bool:
+    """Whether an entry is that of a record, as far as this is known."""
+    return own.key in (None, entry.key) and all(
+        known in (None, said) for said, known in zip(entry.fields, own.fields, strict=True)
+    )
 
 
 def _where(error: errors.SmartPipeError, record: Record) -> str:

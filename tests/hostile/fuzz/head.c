@@ -1,12 +1,14 @@
-/* Inflated pairs: the head of a record of format 2, a block of format 1, and the entries of an index of format 1.
- * FORMAT.md, «The head» and «Format 1».
+/* Inflated pairs: the head of a record of format 2, a block of format 1, the entries of an index of format 1, and the table
+ * and head of a group. FORMAT.md, «The head», «Format 1» and «Groups».
  *
  * Input: a byte that chooses, and the bytes. For a head: u16 number of pairs, u8 of large values, for each of these a byte,
- * how many pairs lie before it, and the head; option 4: the directory claims other sizes than the head. */
+ * how many pairs lie before it, and the head; option 4: the directory claims other sizes than the head. For a group: u16 number
+ * of members, u16 size of the table, u64 stamp of the record, table and head. */
+#include "group.h"
 #include "index1.h"
 #include "walk.h"
 
-enum { HEAD = 0, PAIRS = 1, ENTRIES = 2, WHAT = 3, LIE = 4 };
+enum { HEAD = 0, PAIRS = 1, ENTRIES = 2, GROUP = 3, WHAT = 3, LIE = 4 };
 
 static void check_head(const uint8_t *p, size_t n, int options) {
     if (n < 3)
@@ -144,12 +146,55 @@ static void check_entries(const uint8_t *p, size_t n) {
     free(data);
 }
 
+static void check_group(const uint8_t *p, size_t n) {
+    if (n < 12 || sp_load16(p + 2) > n - 12)
+        return;
+    sp_record record = {0};
+    record.pairs = sp_load16(p);
+    record.key_length = sp_load16(p + 2);
+    record.stamp = sp_load64(p + 4);
+    record.head_raw = record.head_stored = (uint32_t)(n - 12 - record.key_length);
+    uint8_t *table = copy_of(p + 12, record.key_length), *head = copy_of(p + 12 + record.key_length, record.head_raw);
+    wide keys = 0, values = 0;
+    int good = record.pairs > 0 && 16 * (wide)record.pairs <= record.key_length;
+    for (uint32_t i = 0; good && i < record.pairs; i++) {
+        good = sp_load64(table + 16 * (size_t)i) <= record.stamp;
+        keys += sp_load32(table + 16 * (size_t)i + 8);
+        values += sp_load32(table + 16 * (size_t)i + 12);
+    }
+    good = good && 16 * (wide)record.pairs + keys == record.key_length && 8 * (wide)record.pairs + values == record.head_raw;
+    CHECK(sp_group_check(table, &record) == (good ? SP_OK : SP_SIZES));
+    if (good && walk_head(head, &record, NULL)) {
+        sp_member_place *places = calloc(record.pairs, sizeof *places);
+        CHECK(places != NULL);
+        for (uint32_t i = 0; i < record.pairs; i++) {
+            good &= sp_load32(head + 4 * (size_t)i) == 0;
+            good &= sp_load32(head + 4 * (size_t)(record.pairs + i)) == sp_load32(table + 16 * (size_t)i + 12);
+        }
+        CHECK(sp_group_places(table, head, &record, places) == (good ? SP_OK : SP_SIZES));
+        size_t key = 16 * (size_t)record.pairs, value = 8 * (size_t)record.pairs;
+        for (uint32_t i = 0; good && i < record.pairs; i++) {
+            sp_member member;
+            sp_member_decode(table + 16 * (size_t)i, &member);
+            CHECK(places[i].key == key && places[i].value == value);
+            seen += plain_crc32(0, table + key, member.key_length) + plain_crc32(0, head + value, member.value_length);
+            key += member.key_length;
+            value += member.value_length;
+        }
+        CHECK(!good || (key == record.key_length && value == record.head_raw));
+        free(places);
+    }
+    free(table);
+    free(head);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0)
         return 0;
     switch (data[0] & WHAT) {
     case PAIRS: check_pairs(data + 1, size - 1); break;
     case ENTRIES: check_entries(data + 1, size - 1); break;
+    case GROUP: check_group(data + 1, size - 1); break;
     default: check_head(data + 1, size - 1, data[0]);
     }
     return 0;

@@ -15,7 +15,7 @@ import lz4.block
 from backports import zstd
 
 from tests.reference import Blocks, format1
-from tests.reference.format2 import DICTIONARY, LZ4, METADATA, NONE, ZLIB, ZSTD
+from tests.reference.format2 import DICTIONARY, LZ4, MEMBER, METADATA, NONE, ZLIB, ZSTD
 from tests.reference.format2_writer import Writer
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -165,6 +165,14 @@ def head(pairs: list[tuple[bytes, bytes]], larges: set[int]) -> bytes:
     return struct.pack("<HB", len(pairs), len(larges)) + gaps + content
 
 
+def group(members: list[tuple[bytes, bytes]]) -> bytes:
+    """Input of the target `head`: the table of these members, and their values."""
+    table = b"".join(MEMBER.pack(number, len(key), len(value)) for number, (key, value) in enumerate(members))
+    table += b"".join(key for key, _ in members)
+    content = head([(b"", value) for _, value in members], set())[3:]
+    return struct.pack("<HHQ", len(members), len(table), len(members)) + table + content
+
+
 def head_seeds() -> Iterator[tuple[str, bytes]]:
     for name, content in golden(1, ".idx"):
         yield f"entries-{name}", b"\x02" + content
@@ -174,6 +182,8 @@ def head_seeds() -> Iterator[tuple[str, bytes]]:
         yield f"head-{number}", b"\x00" + head(pairs, set())
         yield f"head-{number}-large", b"\x00" + head(pairs, set(range(0, len(pairs), 2)))
         yield f"head-{number}-lie", b"\x04" + head(pairs, set(range(len(pairs))))
+    yield "group", b"\x03" + group(BLOCKS[2][1] + BLOCKS[3][1])
+    yield "group-of-one", b"\x03" + group([(b"", b"")])
 
 
 def stream(content: bytes, level: int = 6, bits: int = 15, strategy: int = zlib.Z_DEFAULT_STRATEGY) -> bytes:
