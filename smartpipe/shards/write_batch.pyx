@@ -14,7 +14,7 @@ from smartpipe import errors
 cdef uint64_t BATCH = 1 << 20
 cdef Py_ssize_t MOST_TOGETHER = 4096
 # A group has so many bytes before it is compressed, its keys included. Measured in docs/shards.md, «Small values».
-cdef uint64_t GROUP = 32 << 10
+cdef uint64_t GROUP = 16 << 10
 # A value of this size or more is compressed alone, as in any record. FORMAT.md, «The head».
 cdef Py_ssize_t LARGE = 4096
 
