@@ -8,9 +8,9 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_FILE_HEADER, SP_GROUP, SP_KEY, SP_LISTED, SP_OVERLAP, SP_METADATA, SP_MOST_GROUP, SP_NONE, SP_OK,
-    SP_RECORD_HEADER, SP_SIZES, record_decode, sp_cursor, sp_entry, sp_entry_follows, sp_key_position, sp_lead_size,
-    sp_pair, sp_record, sp_segment,
+    SP_BLOCK, SP_FILE_HEADER, SP_GROUP, SP_KEY, SP_KIND, SP_LISTED, SP_OVERLAP, SP_METADATA, SP_MOST_GROUP, SP_NONE,
+    SP_OK, SP_RECORD_HEADER, SP_SIZES, record_decode, sp_cursor, sp_entry, sp_entry_follows, sp_key_position,
+    sp_lead_size, sp_pair, sp_record, sp_segment,
 )
 from smartpipe.container.block cimport Block
 from smartpipe.container.frames cimport Frames
@@ -251,6 +251,8 @@ cdef class Format2(Layout):
         memory.reserve(entry.size)
         self.read(near, entry.offset, entry.size, memory.extend(entry.size), key)
         status = record_decode(memory.data, entry.size, self.source.id, entry.offset, &record)
+        if status == SP_OK and not self.source.shard:
+            status = SP_KIND
         if status == SP_OK and (record.kind != SP_GROUP or record.size != entry.size):
             status = SP_LISTED
         if status != SP_OK:

@@ -496,6 +496,12 @@ def test_a_pipe_has_no_groups(tmp_path: Path) -> None:
     assert "unreadable" in [damage.what for damage in report.damage]
     with pytest.raises(smartpipe.FormatError, match="kind 4"):
         smartpipe.open(tmp_path / "pipe")
+    writer.frame(closed=True)
+    writer.save(tmp_path / "pipe")
+    with smartpipe.open(tmp_path / "pipe") as pipe:
+        for read in (lambda: pipe[b"a"], lambda: list(pipe.items()), lambda: list(pipe.get_many([b"a"]))):
+            with pytest.raises(smartpipe.FormatError, match="record kind"):
+                read()
 
 
 # Blocks of groups
