@@ -116,7 +116,7 @@ def _choose(ShardSet store, double dead, set tried):
     cdef uint64_t size = 0, bytes
     found, small = candidates(store, dead)
     for shard in found + small:
-        if shard.id in tried or (chosen and shard.codec != (<Shard>chosen[0][0]).codec):
+        if shard is store.own or shard.id in tried or (chosen and shard.codec != (<Shard>chosen[0][0]).codec):
             continue
         bytes = store.catalog.at(shard.place).bytes
         if chosen and size + bytes > store.shard_size:
@@ -126,7 +126,7 @@ def _choose(ShardSet store, double dead, set tried):
             file = disk.open(shard.data, APPEND)
         except FileNotFoundError:
             continue
-        if not lock(file):
+        if not lock(file, required=False):
             file.close()
             continue
         size += bytes
@@ -144,7 +144,7 @@ def _choose_tombstones(ShardSet store, double dead, set looked):
     cdef uint64_t size, bytes, count, kept
     for shard in list(store.shards.values()):
         count = store.catalog.at(shard.place).tombstones
-        if shard.id in looked or count == 0:
+        if shard is store.own or shard.id in looked or count == 0:
             continue
         looked.add(shard.id)
         size = shard.layout.totals().end
@@ -156,7 +156,7 @@ def _choose_tombstones(ShardSet store, double dead, set looked):
             file = disk.open(shard.data, APPEND)
         except FileNotFoundError:
             continue
-        if lock(file):
+        if lock(file, required=False):
             return [(shard, file)]
         file.close()
     return []
