@@ -355,6 +355,16 @@ cdef class Counters:
     cdef uint64_t get(self, uint64_t number) noexcept:
         return sp_counter(<const uint64_t *>self.view.buf + number) if number < self.count else 0
 
+    cdef bint are(self, const uint64_t *expected, size_t n) noexcept:
+        """Whether n counters have the values that are expected, pairs of number and value, and none of them is odd."""
+        cdef uint64_t value
+        cdef size_t i
+        for i in range(n):
+            value = self.get(expected[2 * i])
+            if value != expected[2 * i + 1] or value & 1:
+                return False
+        return True
+
     # What a counter was it never is again. While its one writer is in the middle of something it is odd, and stays so
     # when that is killed.
 
