@@ -182,9 +182,7 @@ class Worker:
         kind = self.random.choice(("put_many", "put_many_once"))
         self.begin(kind, numbers, (self.who, self.next))
         try:
-            blocks = {
-                key_of(number): content_of((self.who, self.next + i * APART)) for i, number in enumerate(numbers)
-            }
+            blocks = {key_of(number): content_of((self.who, self.next + i * APART)) for i, number in enumerate(numbers)}
             self.store.put_many(blocks, overwrite=kind == "put_many")
             self.end("ok")
         except smartpipe.CollisionError as error:
