@@ -360,9 +360,9 @@ cdef class Copying:
         cdef sp_record record
         cdef Group group
         cdef Index index = layout.entry(numbers[at], &entry)
-        cdef bytes key
+        cdef bytes key, value
         offset = entry.offset
-        group = layout.group(&entry, layout.key(index, numbers[at], &entry), near)
+        group = layout.read_group(&entry, layout.key(index, numbers[at], &entry), near)
         while stop < len(numbers):
             layout.entry(numbers[stop], &entry)
             if entry.offset != offset:
@@ -376,8 +376,21 @@ cdef class Copying:
         for number in numbers[at:stop]:
             index = layout.entry(number, &entry)
             key = layout.key(index, number, &entry)
-            self.gather(key, group.member(&entry, key)[b""], entry.stamp)
+            value = group.member(&entry, key)[b""]
+            if self.members.is_small(key, value):
+                self.gather(key, value, entry.stamp)
+            else:
+                self.put_alone(key, value, entry.stamp)
         return stop - at
+
+    cdef int put_alone(self, bytes key, bytes value, uint64_t stamp) except -1:
+        """Make a record of a value that is not small. Writers of ours have none in their groups."""
+        self.encoder.clear()
+        self.encoder.add(b"", value)
+        self.encoder.encode(key, self.compressor)
+        self.encoder.record.stamp = stamp
+        self.output.output.copy_record(self.encoder.out.data, &self.encoder.record, self.encoder.raw, key)
+        return 0
 
     cdef int gather(self, bytes key, bytes value, uint64_t stamp) except -1:
         if not self.members.has_room(key, value):
