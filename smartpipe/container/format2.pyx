@@ -240,13 +240,20 @@ cdef class Format2(Layout):
         """The group that an entry is of, one of whose members has the key. The last one is kept, as who asks for a
         member often asks for the next."""
         cdef Group group, _before
-        cdef Buffer memory
-        cdef sp_record record
-        cdef int status
         with cython.critical_section(self):
             group = self.last_group
         if group is not None and group.offset == entry.offset:
             return group
+        group = self.read_group(entry, key, near)
+        with cython.critical_section(self):
+            _before, self.last_group = self.last_group, group
+        return group
+
+    cdef Group read_group(self, sp_entry *entry, bytes key, Near near):
+        """The same, as it lies on the disk now."""
+        cdef Buffer memory
+        cdef sp_record record
+        cdef int status
         memory = Buffer()
         memory.reserve(entry.size)
         self.read(near, entry.offset, entry.size, memory.extend(entry.size), key)
@@ -257,10 +264,7 @@ cdef class Format2(Layout):
             status = SP_LISTED
         if status != SP_OK:
             raise self.source.failure(status, "the header of the group", key, entry.offset)
-        group = open_group(self.source, entry.offset, &record, memory, key)
-        with cython.critical_section(self):
-            _before, self.last_group = self.last_group, group
-        return group
+        return open_group(self.source, entry.offset, &record, memory, key)
 
     cdef size_t first_read(self, uint64_t number, uint64_t *offset) except? 0:
         cdef sp_entry entry

@@ -257,6 +257,41 @@ def test_compaction_again_and_again_makes_no_small_groups(path: Path) -> None:
     assert len([size for size in sizes if size < 8 << 10]) <= 1
 
 
+def test_compaction_of_a_group_with_values_that_are_not_small(path: Path) -> None:
+    """No writer of ours makes one, but the format has it."""
+    writer = shard(1, codec=format2.ZLIB)
+    writer.large = 1 << 20
+    model = {b"small": b"1", b"large": b"x" * 10_000, b"k" * 5000: b"2", b"another": b"3"}
+    writer.group(model.items())
+    writer.write(b"dead", [(b"", b"1")])
+    writer.write(b"dead", [], format2.TOMBSTONE)
+    writer.frame(closed=True)
+    plant(path, writer)
+    with ShardStore(path) as store:
+        stamps = {entry.key: entry.stamp for entry in store.entries()}
+        assert store.compact().records == 4
+        store.gc(grace=0)
+        assert content(store) == model
+        assert {entry.key: entry.stamp for entry in store.entries()} == stamps
+        assert store.verify().ok
+    assert kinds(path) == {format2.GROUP: 1, format2.BLOCK: 2}
+
+
+def test_compaction_looks_at_each_group_anew(path: Path) -> None:
+    """Also at one that was read before it was damaged."""
+    with ShardStore(path, compress="zlib") as store:
+        store.put_many(values(400))
+        store.delete(b"key 0399")
+    (record, *_) = records(path)
+    (data,) = path.glob("*.datz")
+    with ShardStore(path) as store:
+        assert store.get_bytes(b"key 0000") == value(0)
+        flip(data, record.end - 3)
+        with pytest.warns(smartpipe.PipeWarning, match="damaged, and was not compacted"):
+            assert store.compact().shards == 0
+    assert data.exists()
+
+
 def test_of_a_group_with_a_dictionary(path: Path) -> None:
     """No writer of ours makes one, but the format has it."""
     from backports import zstd
