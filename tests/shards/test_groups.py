@@ -262,8 +262,7 @@ def test_compaction_of_a_group_with_values_that_are_not_small(path: Path) -> Non
     writer = shard(1, codec=format2.ZLIB)
     writer.large = 1 << 20
     model = {b"small": b"1", b"large": b"x" * 10_000, b"k" * 5000: b"2", b"another": b"3"}
-    writer.group(model.items())
-    writer.write(b"dead", [(b"", b"1")])
+    writer.group([*model.items(), (b"dead", b"1")])
     writer.write(b"dead", [], format2.TOMBSTONE)
     writer.frame(closed=True)
     plant(path, writer)
