@@ -9,6 +9,7 @@ from smartpipe.container.block import Block
 from smartpipe.container.columns import Batches
 from smartpipe.container.gather import BATCH as BATCH
 from smartpipe.container.headers import CODECS as CODECS
+from smartpipe.container.items import Items
 from smartpipe.container.paths import Paths
 from smartpipe.container.position import Position as Position
 from smartpipe.errors import SmartPipeError
@@ -91,7 +92,7 @@ class Reader:
         readahead: int = ...,
         ordered: bool = True,
         shuffle: int | None = None,
-    ) -> Items: ...
+    ) -> PipeItems: ...
     def columns(
         self,
         batch: int = ...,
@@ -123,8 +124,6 @@ class Reader:
     def stats(self) -> dict[str, int]: ...
 
 @disjoint_base
-class Items(Iterator[tuple[bytes, Block]]):
+class PipeItems(Items):
     @property
     def position(self) -> Position: ...
-    def __iter__(self) -> Self: ...
-    def __next__(self) -> tuple[bytes, Block]: ...

@@ -29,7 +29,7 @@ from smartpipe.shards.collection import collect
 from smartpipe.shards.compaction import Stopped, candidates, compact
 from smartpipe.shards.copying import as_shard, back_up
 from smartpipe.shards.folder import LEASES, open_folder
-from smartpipe.shards.items import Items
+from smartpipe.shards.items import StoreItems
 from smartpipe.shards.manifest import Listed
 from smartpipe.shards.shard import adopt_shard, create_shard, index_of
 from smartpipe.shards.verify import verify_store
@@ -280,7 +280,7 @@ cdef class ShardStore(ShardSet):
             if isinstance(select, (bytes, str)):
                 raise TypeError("select is an iterable of pair keys, not one key")
             select = frozenset([as_bytes(key, "the key") for key in select])
-        return Items(self._parts(), self._stopped, select, handler, threads, readahead)
+        return StoreItems(self._parts(), self._stopped, select, handler, threads, readahead)
 
     def _stopped(self):
         self.check()
