@@ -2,11 +2,13 @@
 
 from libc.stdint cimport uint64_t
 
+from smartpipe.container.layout cimport MOST_BLOCKS
+
 
 cdef uint64_t stretch(list numbers, uint64_t place) except? 0:
-    """The number behind the blocks that lie behind one another from a place on."""
-    cdef uint64_t number = numbers[place], count = len(numbers)
-    while place + 1 < count and <uint64_t>numbers[place + 1] == number + 1:
+    """The number behind the blocks that lie behind one another from a place on, no more than a batch has."""
+    cdef uint64_t number = numbers[place], stop = min(<uint64_t>len(numbers), place + MOST_BLOCKS)
+    while place + 1 < stop and <uint64_t>numbers[place + 1] == number + 1:
         place += 1
         number += 1
     return number + 1
