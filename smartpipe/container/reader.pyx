@@ -92,6 +92,15 @@ def handler_of(on_error):
     raise ValueError(f"on_error is {on_error!r}, not 'raise', 'skip' or a function")
 
 
+def selected(select):
+    """Return the pair keys that are selected as a frozenset; None for all there are."""
+    if select is None:
+        return None
+    if isinstance(select, (bytes, str)):
+        raise TypeError("select is an iterable of pair keys, not one key")
+    return frozenset([as_bytes(key, "the key") for key in select])
+
+
 def no_more_than_counted(error):
     """Skip a block."""
 
@@ -321,10 +330,7 @@ cdef class Reader:
         items.reader = self
         items.handler = handler
         items.place = items.careful = self._number_of(start, shuffle)
-        if select is not None:
-            if isinstance(select, (bytes, str)):
-                raise TypeError("select is an iterable of pair keys, not one key")
-            items.select = frozenset([as_bytes(key, "the key") for key in select])
+        items.select = selected(select)
         if threads > 1 or shuffle is not None:
             items.stop = self.stop
             items.ahead = Readahead(self.opened(), items.select, threads, readahead, ordered, shuffle, self.first,
