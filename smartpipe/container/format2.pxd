@@ -20,6 +20,7 @@ cdef class Format2(Layout):
     cdef Block open_block(self, const uint8_t *record, size_t present, uint64_t offset, Buffer memory, sp_entry *entry,
                           bytes key)
     cdef Group group(self, sp_entry *entry, bytes key, Near near)
+    cdef Group read_group(self, sp_entry *entry, bytes key, Near near)
     cdef int scan(self, Index index, Tally tally, uint64_t floor, complaint, bint indexed) except -1
     cdef int complain_of_damage(self, Scan scan) except -1
     cdef bint same_end(self) except -1

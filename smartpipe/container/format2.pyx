@@ -8,9 +8,9 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_FILE_HEADER, SP_GROUP, SP_KEY, SP_LISTED, SP_OVERLAP, SP_METADATA, SP_MOST_GROUP, SP_NONE, SP_OK,
-    SP_RECORD_HEADER, SP_SIZES, record_decode, sp_cursor, sp_entry, sp_entry_follows, sp_key_position, sp_lead_size,
-    sp_pair, sp_record, sp_segment,
+    SP_BLOCK, SP_FILE_HEADER, SP_GROUP, SP_KEY, SP_KIND, SP_LISTED, SP_OVERLAP, SP_METADATA, SP_MOST_GROUP, SP_NONE,
+    SP_OK, SP_RECORD_HEADER, SP_SIZES, record_decode, sp_cursor, sp_entry, sp_entry_follows, sp_key_position,
+    sp_lead_size, sp_pair, sp_record, sp_segment,
 )
 from smartpipe.container.block cimport Block
 from smartpipe.container.frames cimport Frames
@@ -240,25 +240,31 @@ cdef class Format2(Layout):
         """The group that an entry is of, one of whose members has the key. The last one is kept, as who asks for a
         member often asks for the next."""
         cdef Group group, _before
-        cdef Buffer memory
-        cdef sp_record record
-        cdef int status
         with cython.critical_section(self):
             group = self.last_group
         if group is not None and group.offset == entry.offset:
             return group
+        group = self.read_group(entry, key, near)
+        with cython.critical_section(self):
+            _before, self.last_group = self.last_group, group
+        return group
+
+    cdef Group read_group(self, sp_entry *entry, bytes key, Near near):
+        """The same, as it lies on the disk now."""
+        cdef Buffer memory
+        cdef sp_record record
+        cdef int status
         memory = Buffer()
         memory.reserve(entry.size)
         self.read(near, entry.offset, entry.size, memory.extend(entry.size), key)
         status = record_decode(memory.data, entry.size, self.source.id, entry.offset, &record)
+        if status == SP_OK and not self.source.shard:
+            status = SP_KIND
         if status == SP_OK and (record.kind != SP_GROUP or record.size != entry.size):
             status = SP_LISTED
         if status != SP_OK:
             raise self.source.failure(status, "the header of the group", key, entry.offset)
-        group = open_group(self.source, entry.offset, &record, memory, key)
-        with cython.critical_section(self):
-            _before, self.last_group = self.last_group, group
-        return group
+        return open_group(self.source, entry.offset, &record, memory, key)
 
     cdef size_t first_read(self, uint64_t number, uint64_t *offset) except? 0:
         cdef sp_entry entry

@@ -113,12 +113,15 @@ def _choose(ShardSet store, double dead, set tried):
     """Shards that fit into one together, each with its locked file; those that somebody writes are left alone."""
     cdef Shard shard
     cdef list chosen = []
-    cdef uint64_t size = 0, bytes
+    cdef uint64_t size = 0, bytes = 0
     found, small = candidates(store, dead)
     for shard in found + small:
-        if shard.id in tried or (chosen and shard.codec != (<Shard>chosen[0][0]).codec):
+        if shard is store.own or shard.id in tried or (chosen and shard.codec != (<Shard>chosen[0][0]).codec):
             continue
-        bytes = store.catalog.at(shard.place).bytes
+        with store.table:
+            if store.shards.get(shard.id) is not shard:  # its place may be another's now
+                continue
+            bytes = store.catalog.at(shard.place).bytes
         if chosen and size + bytes > store.shard_size:
             continue
         tried.add(shard.id)
@@ -126,7 +129,7 @@ def _choose(ShardSet store, double dead, set tried):
             file = disk.open(shard.data, APPEND)
         except FileNotFoundError:
             continue
-        if not lock(file):
+        if not lock(file, required=False):
             file.close()
             continue
         size += bytes
@@ -141,22 +144,26 @@ def _choose_tombstones(ShardSet store, double dead, set looked):
     """A shard of which enough are tombstones that hide nothing any more, with its locked file. To know that, each of
     them is looked for in all other shards; so this is for shards that would be left as they are."""
     cdef Shard shard
-    cdef uint64_t size, bytes, count, kept
+    cdef uint64_t size, bytes = 0, count = 0, kept
     for shard in list(store.shards.values()):
-        count = store.catalog.at(shard.place).tombstones
-        if shard.id in looked or count == 0:
-            continue
+        with store.table:
+            if shard is store.own or shard.id in looked or store.shards.get(shard.id) is not shard:
+                continue  # if it is gone, its place may be another's now
+            count = store.catalog.at(shard.place).tombstones
+            if count == 0:
+                continue
+            bytes = store.catalog.at(shard.place).tombstone_bytes
+            numbers = store.catalog.numbers(shard.place, True)
         looked.add(shard.id)
         size = shard.layout.totals().end
-        bytes = store.catalog.at(shard.place).tombstone_bytes
-        kept = len(needed(store, shard, store.catalog.numbers(shard.place, True), [(shard, None)]))
+        kept = len(needed(store, shard, numbers, [(shard, None)]))
         if kept == count or <double>(bytes // count * (count - kept)) < dead * <double>size:
             continue
         try:
             file = disk.open(shard.data, APPEND)
         except FileNotFoundError:
             continue
-        if lock(file):
+        if lock(file, required=False):
             return [(shard, file)]
         file.close()
     return []
@@ -353,9 +360,9 @@ cdef class Copying:
         cdef sp_record record
         cdef Group group
         cdef Index index = layout.entry(numbers[at], &entry)
-        cdef bytes key
+        cdef bytes key, value
         offset = entry.offset
-        group = layout.group(&entry, layout.key(index, numbers[at], &entry), near)
+        group = layout.read_group(&entry, layout.key(index, numbers[at], &entry), near)
         while stop < len(numbers):
             layout.entry(numbers[stop], &entry)
             if entry.offset != offset:
@@ -369,8 +376,21 @@ cdef class Copying:
         for number in numbers[at:stop]:
             index = layout.entry(number, &entry)
             key = layout.key(index, number, &entry)
-            self.gather(key, group.member(&entry, key)[b""], entry.stamp)
+            value = group.member(&entry, key)[b""]
+            if self.members.is_small(key, value):
+                self.gather(key, value, entry.stamp)
+            else:
+                self.put_alone(key, value, entry.stamp)
         return stop - at
+
+    cdef int put_alone(self, bytes key, bytes value, uint64_t stamp) except -1:
+        """Make a record of a value that is not small. Writers of ours have none in their groups."""
+        self.encoder.clear()
+        self.encoder.add(b"", value)
+        self.encoder.encode(key, self.compressor)
+        self.encoder.record.stamp = stamp
+        self.output.output.copy_record(self.encoder.out.data, &self.encoder.record, self.encoder.raw, key)
+        return 0
 
     cdef int gather(self, bytes key, bytes value, uint64_t stamp) except -1:
         if not self.members.has_room(key, value):

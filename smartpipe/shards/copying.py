@@ -154,7 +154,7 @@ def as_shard(folder: Folder, data: str, id: int, codec: int) -> tuple[Listed, Sh
     try:
         there = disk.open(copy, CREATE)
         try:
-            if not lock(there):
+            if not lock(there, required=False):
                 raise errors.LockedError("another process has a file that was just created", path=copy)
             disk.write(there, file_header_bytes(id, codec, True))
             _copy(source, there, FILE_HEADER, source.size())

@@ -8,7 +8,8 @@ memory of what was tried.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
 NEVER = 1 << 63
 Value = tuple[int, int] | None  # who wrote it, and with which operation; None: nothing is there
@@ -33,8 +34,13 @@ class Operation:
     def optional(self) -> bool:
         return self.result == "unknown"
 
+    @property
+    def only_looks(self) -> bool:
+        return self.kind in ("get", "in") or self.result in ("collision", "missing")
+
 
 IMPOSSIBLE = object()
+UNSEEN: Value = (-1, -1)  # a value that is written once and that nobody gets: which of these it is makes no difference
 
 
 def after(operation: Operation, state: Value) -> object:
@@ -47,7 +53,7 @@ def after(operation: Operation, state: Value) -> object:
     if kind == "overwrite":
         return value
     if kind == "put":
-        free = state is None or state == value
+        free = state is None or (state == value and value != UNSEEN)
         if result == "collision":
             return IMPOSSIBLE if free else state
         return value if free else IMPOSSIBLE
@@ -59,6 +65,7 @@ def after(operation: Operation, state: Value) -> object:
 
 def stuck(operations: list[Operation]) -> list[Operation] | None:
     """None where the operations on a key can have happened; else those among which the search came no further."""
+    operations = without_unseen(operations)
     ended = sorted((operation for operation in operations if operation.end < NEVER), key=lambda one: one.begin)
     endless = sorted((operation for operation in operations if operation.end == NEVER), key=lambda one: one.begin)
     # How many of the ended have happened without a gap, which behind these, which of the endless, and what is there.
@@ -77,6 +84,18 @@ def stuck(operations: list[Operation]) -> list[Operation] | None:
     return ended[furthest : furthest + 30]
 
 
+def without_unseen(operations: list[Operation]) -> list[Operation]:
+    """The operations with UNSEEN for values that only one of them writes and that none has got."""
+    written = Counter(operation.value for operation in operations)
+    got = {operation.result for operation in operations if operation.kind == "get"}
+    return [
+        replace(operation, value=UNSEEN)
+        if operation.value is not None and written[operation.value] == 1 and operation.value not in got
+        else operation
+        for operation in operations
+    ]
+
+
 Node = tuple[int, frozenset[int], frozenset[int], Value]
 
 
@@ -91,23 +110,36 @@ def followers(node: Node, ended: list[Operation], endless: list[Operation]) -> l
         if i not in behind:
             candidates.append(i)
             last = min(last, ended[i].end)
+    for i in candidates:
+        if ended[i].only_looks and ended[i].begin <= last and after(ended[i], value) is not IMPOSSIBLE:
+            # What can have happened later can have happened now, as it changes nothing.
+            return [(*taken(i, first, behind), used, value)]
     found: list[Node] = []
+    tried = set()  # of those that do the same, the first stands for all
     for j, operation in enumerate(endless):
         if operation.begin > last:
             break
         following = after(operation, value)
-        if j not in used and following is not IMPOSSIBLE and following != value:
-            found.append((first, behind, used | {j}, following))  # type: ignore[arg-type]
+        if j in used or following is IMPOSSIBLE or following == value or (operation.kind, operation.value) in tried:
+            continue
+        tried.add((operation.kind, operation.value))
+        found.append((first, behind, used | {j}, following))  # type: ignore[arg-type]
     for i in sorted(candidates, key=lambda i: ended[i].end, reverse=True):
         if ended[i].begin > last:
             continue
-        place, others = first, behind | {i}
-        while place in others:
-            others -= {place}
-            place += 1
+        place, others = taken(i, first, behind)
         if ended[i].optional:
             found.append((place, others, used, value))
         following = after(ended[i], value)
         if following is not IMPOSSIBLE:
             found.append((place, others, used, following))  # type: ignore[arg-type]
     return found
+
+
+def taken(i: int, first: int, behind: frozenset[int]) -> tuple[int, frozenset[int]]:
+    """How many have happened without a gap, and which behind these, when one more has."""
+    others = behind | {i}
+    while first in others:
+        others -= {first}
+        first += 1
+    return first, others

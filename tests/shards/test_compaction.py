@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from torture.harness import MEMORY
 
 import smartpipe
 from smartpipe import ShardStore
@@ -23,6 +25,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
+@pytest.fixture
+def in_memory() -> Iterator[Path]:
+    with TemporaryDirectory(dir=MEMORY) as folder:
+        yield Path(folder)
+
+
 def content(store: ShardStore) -> dict[bytes, bytes]:
     """All that counts, by iterating; lookups have to say the same."""
     found = {key: block[b""] for key, block in store.items()}
@@ -34,9 +42,18 @@ def content(store: ShardStore) -> dict[bytes, bytes]:
 
 
 def fill(path: Path, **options: object) -> dict[bytes, bytes]:
-    """A store of several shards, in each of which something is dead, and what it holds."""
+    """A store of several shards, in each of which something is dead, and what it holds; with a codec also groups, of
+    which some members are dead."""
     model = {}
     with ShardStore(path, shard_size=4000, **options) as store:  # type: ignore[arg-type]
+        if options.get("compress"):
+            for i in range(60, 120, 15):
+                many = {b"key %d" % number: os.urandom(10) * 20 for number in range(i, i + 15)}
+                store.put_many(many)
+                model.update(many)
+            for i in range(60, 90, 3):
+                store.delete(b"key %d" % i)
+                del model[b"key %d" % i]
         for i in range(60):
             model[b"key %d" % i] = b"value %d " % i * 20
             store.put_bytes(b"key %d" % i, model[b"key %d" % i])
@@ -178,8 +195,9 @@ def during(store: ShardStore, work: Callable[[], object]) -> smartpipe.CompactRe
     return report
 
 
-def test_what_is_done_meanwhile_counts(path: Path) -> None:
-    model = fill(path)
+@pytest.mark.parametrize("compress", [None, "zlib"])
+def test_what_is_done_meanwhile_counts(path: Path, compress: str | None) -> None:
+    model = fill(path, compress=compress)
     with ShardStore(path, shard_size=4000) as store, ShardStore(path) as other, ShardStore(path, "r") as reader:
 
         def work() -> None:
@@ -190,6 +208,8 @@ def test_what_is_done_meanwhile_counts(path: Path) -> None:
             other.put_bytes(b"key 5", b"put again")
             other.put_bytes(b"key 0", b"was deleted before")
             other.put_bytes(b"new", b"new")
+            other.put_many({b"key 8": b"one of many", b"many": b"new"}, overwrite=True)
+            model.update({b"key 8": b"one of many", b"many": b"new"})
             model.update({b"key 2": b"changed meanwhile", b"key 5": b"put again", b"new": b"new"})
             model[b"key 0"] = b"was deleted before"
             del model[b"key 4"]
@@ -354,14 +374,15 @@ def run_killed(path: Path, at: int, within: bool, work: Callable[[ShardStore], o
     return answer.decode().split()
 
 
-def test_killed_at_every_call_nothing_is_lost(path: Path, tmp_path: Path) -> None:
-    model = fill(path)
+@pytest.mark.parametrize("compress", [None, "zlib"])
+def test_killed_at_every_call_nothing_is_lost(in_memory: Path, compress: str | None) -> None:
+    path, copy = in_memory / "store", in_memory / "copy"
+    model = fill(path, compress=compress)
 
     def work(store: ShardStore) -> None:
         store.compact()
         store.gc(grace=0)
 
-    copy = tmp_path / "copy"
     shutil.copytree(path, copy)
     calls = run_killed(copy, 1 << 30, False, work)
     assert {"open", "write", "sync", "link", "unlink", "sync_folder"} <= set(calls)

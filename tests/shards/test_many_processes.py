@@ -30,7 +30,7 @@ from .histories import NEVER, Operation, Value, stuck
 
 NAME = "processes put, overwrite, get, delete, compact and collect in one store at random, and are killed at random"
 UNIT = "rounds of 4,000 operations"
-QUICK = 2
+QUICK = 4
 LONG = 2500  # ten million operations
 
 
@@ -57,10 +57,13 @@ ROUNDS = [
     Round(32, 1, 4000, 200, 30, True),
     Round(3, 1, 4000, 40, 5, True),
 ]
-KINDS = {"put": 20, "overwrite": 14, "again": 4, "delete": 16, "get": 20, "in": 5, "get_many": 3, "put_many": 5}
+KINDS = {"put": 16, "overwrite": 10, "again": 4, "delete": 16, "get": 18, "in": 5, "get_many": 4, "items": 2}
+KINDS["put_many"] = 12
 SMALLER = {"compact": 1, "gc": 1}
-MANY = 6  # keys of put_many and get_many
+MANY = (2, 3, 10)  # keys of put_many and get_many
 SIZES = (0, 10, 200, 5000, 40_000)
+# The values of a put_many have numbers so far apart, and so each has another size, and most are of one group.
+APART = 1_000_001
 
 
 def content_of(value: tuple[int, int]) -> bytes:
@@ -157,24 +160,33 @@ class Worker:
         data = self.store.get_bytes(key_of(number), None)  # type: ignore[call-overload]
         self.end("-1 -1" if data is None else "{} {}".format(*value_of(data)))
 
+    def many(self) -> list[int]:
+        return self.random.sample(range(self.round.keys), min(self.random.choice(MANY), self.round.keys))
+
     def get_many(self, kind: str) -> None:
-        numbers = self.random.sample(range(self.round.keys), min(MANY, self.round.keys))
+        numbers = self.many()
         self.begin(kind, numbers)
         found = {key: None if block is None else block[b""] for key, block in self.store.get_many(map(key_of, numbers))}
-        values = [found[key_of(number)] for number in numbers]
+        self.end_many([found[key_of(number)] for number in numbers])
+
+    def items(self, kind: str) -> None:
+        self.begin(kind, list(range(self.round.keys)))
+        found = {key: block[b""] for key, block in self.store.items(threads=self.random.choice((1, 2)))}
+        self.end_many([found.get(key_of(number)) for number in range(self.round.keys)])
+
+    def end_many(self, values: list[bytes | None]) -> None:
         self.end(",".join("-1 -1" if data is None else "{} {}".format(*value_of(data)) for data in values))
 
     def put_many(self, kind: str) -> None:
-        numbers = self.random.sample(range(self.round.keys), min(MANY, self.round.keys))
+        numbers = self.many()
         kind = self.random.choice(("put_many", "put_many_once"))
-        value = self.who, self.next
-        self.begin(kind, numbers, value)
+        self.begin(kind, numbers, (self.who, self.next))
         try:
-            blocks = {key_of(number): content_of(value) for number in numbers}
+            blocks = {key_of(number): content_of((self.who, self.next + i * APART)) for i, number in enumerate(numbers)}
             self.store.put_many(blocks, overwrite=kind == "put_many")
             self.end("ok")
-        except smartpipe.CollisionError:
-            self.end("some")
+        except smartpipe.CollisionError as error:
+            self.end(f"collision {list(blocks).index(error.block)}")
 
     def compact(self, kind: str) -> None:
         self.store.compact(dead=self.random.choice((0.0, 0.5)))
@@ -239,7 +251,7 @@ def parsed(begun: list[str], end: int, result: str | None, who: int) -> list[tup
     numbers = [int(number) for number in keys.split(",")]
     written = value_at(" ".join(value))
     one = Operation(kind, int(begin), end, written, "unknown" if result is None else result, f"process {who}")
-    if kind in ("get", "get_many", "in"):
+    if kind in ("get", "get_many", "items", "in"):
         if result is None:
             return []
         if kind == "in":
@@ -248,7 +260,17 @@ def parsed(begun: list[str], end: int, result: str | None, who: int) -> list[tup
         return [(number, replace(one, kind="get", result=got)) for number, got in zip(numbers, values, strict=True)]
     if kind.startswith("put_many"):
         kind = "overwrite" if kind == "put_many" else "put"
-        one = replace(one, kind=kind, result="unknown" if result in (None, "some") else "ok")
+        results = [one.result] * len(numbers)
+        if str(one.result).startswith("collision"):
+            # Those before may have been stored.
+            at = int(str(one.result).split()[1])
+            results = ["unknown"] * len(numbers)
+            results[at] = "collision"
+        assert written is not None
+        return [
+            (number, replace(one, kind=kind, value=(written[0], written[1] + i * APART), result=results[i]))
+            for i, number in enumerate(numbers)
+        ]
     return [(number, one) for number in numbers]
 
 

@@ -328,6 +328,44 @@ def test_a_frame_of_the_index_that_is_just_being_written_is_no_damage(
         assert opened == [b"value"]
 
 
+# Compaction
+
+
+def test_shards_that_others_compact_while_tombstones_are_looked_at_are_not_mistaken(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import smartpipe.shards.shard_set as module
+
+    first, second = ShardStore(path), ShardStore(path)
+    first.put_many({b"%d" % number: b"old" for number in range(20)})
+    first.put_bytes(b"0", b"new", overwrite=True)  # so that compaction looks at this shard, which has a writer
+    with ShardStore(path, shard_size=1) as other:
+        other.delete(b"1")  # in a full shard
+        second.delete(b"2")  # in an open one
+        other.delete(b"3")  # in a full one again
+        other.delete(b"4")
+    stores = [ShardStore(path) for _ in range(3)]
+
+    def join() -> None:
+        assert stores[0].compact().shards == 2
+        monkeypatch.setattr(module, "open_shard", taking)
+
+    def write() -> None:
+        for number, store in enumerate(stores):
+            for key in range(5 + 5 * number, 10 + 5 * number):
+                store.delete(b"%d" % key)
+
+    taking = Between(module.open_shard, 0, write)
+    with ShardStore(path, shard_size=1) as store:
+        monkeypatch.setattr(disk, "open", Between(disk.open, 0, join, False))
+        store.compact()
+        assert taking.count > 0
+        assert set(store) == {b"0"}
+    for each in (first, second, *stores):
+        assert set(each) == {b"0"}
+        each.close()
+
+
 # Faults and interrupts
 
 
