@@ -23,13 +23,15 @@ from smartpipe._platform import disk, open_reading
 from smartpipe.container.durability import check_durability
 from smartpipe.container.opening import remove
 from smartpipe.container.paths import paths_of
-from smartpipe.container.reader import MAX_BLOCK_SIZE, READAHEAD, Entry, check_count, check_limit, handler_of, whole
+from smartpipe.container.reader import (
+    MAX_BLOCK_SIZE, READAHEAD, Entry, check_count, check_limit, handler_of, selected, whole,
+)
 from smartpipe.container.writer import wanted_codec
 from smartpipe.shards.collection import collect
 from smartpipe.shards.compaction import Stopped, candidates, compact
 from smartpipe.shards.copying import as_shard, back_up
 from smartpipe.shards.folder import LEASES, open_folder
-from smartpipe.shards.items import Items
+from smartpipe.shards.items import StoreItems
 from smartpipe.shards.manifest import Listed
 from smartpipe.shards.shard import adopt_shard, create_shard, index_of
 from smartpipe.shards.verify import verify_store
@@ -276,11 +278,7 @@ cdef class ShardStore(ShardSet):
         """
         handler = handler_of(on_error)
         threads, readahead = check_count("threads", threads), check_count("readahead", readahead)
-        if select is not None:
-            if isinstance(select, (bytes, str)):
-                raise TypeError("select is an iterable of pair keys, not one key")
-            select = frozenset([as_bytes(key, "the key") for key in select])
-        return Items(self._parts(), self._stopped, select, handler, threads, readahead)
+        return StoreItems(self._parts(), self._stopped, selected(select), handler, threads, readahead)
 
     def _stopped(self):
         self.check()
