@@ -11,6 +11,7 @@ from smartpipe._codec cimport SP_GROUP, SP_HASH_KEY, SP_TOMBSTONE, sp_entry, sp_
 from smartpipe._platform cimport generation, lock_range, unlock_range
 from smartpipe.container.block cimport as_bytes
 from smartpipe.container.format2 cimport Format2
+from smartpipe.container.items cimport check_handled
 from smartpipe.container.layout cimport Layout
 from smartpipe.container.reader cimport Reader
 from smartpipe.container.scattered cimport Scattered
@@ -322,8 +323,7 @@ cdef class ShardStore(ShardSet):
                     if handler is not None:
                         block.load_all()
                 except errors.SmartPipeError as error:
-                    if handler is None or isinstance(error, (errors.ClosedError, errors.EngineError)):
-                        raise
+                    check_handled(error, handler)
                     handler(error)
                 else:
                     yield block.key, block
