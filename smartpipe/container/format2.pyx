@@ -8,9 +8,9 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from smartpipe._codec cimport (
-    SP_BLOCK, SP_FILE_HEADER, SP_GROUP, SP_KEY, SP_LISTED, SP_OVERLAP, SP_METADATA, SP_MOST_GROUP, SP_NONE, SP_OK,
-    SP_RECORD_HEADER, SP_SIZES, record_decode, sp_cursor, sp_entry, sp_entry_follows, sp_key_position, sp_lead_size,
-    sp_pair, sp_record, sp_segment,
+    SP_BLOCK, SP_FILE_HEADER, SP_GROUP, SP_KEY, SP_KIND, SP_LISTED, SP_OVERLAP, SP_METADATA, SP_MOST_GROUP, SP_NONE,
+    SP_OK, SP_RECORD_HEADER, SP_SIZES, record_decode, sp_cursor, sp_entry, sp_entry_follows, sp_key_position,
+    sp_lead_size, sp_pair, sp_record, sp_segment,
 )
 from smartpipe.container.block cimport Block
 from smartpipe.container.frames cimport Frames
@@ -254,6 +254,8 @@ cdef class Format2(Layout):
         cdef Buffer memory
         cdef sp_record record
         cdef int status
+        if not self.source.shard:
+            raise self.source.failure(SP_KIND, f"record kind {entry.kind}", key, entry.offset)
         memory = Buffer()
         memory.reserve(entry.size)
         self.read(near, entry.offset, entry.size, memory.extend(entry.size), key)
