@@ -13,7 +13,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import starmap
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -78,31 +78,27 @@ def make(contender: Keeper, folder: Path, values: list[Value]) -> None:
 
 
 def put(contender: Keeper, folder: Path, share: list[Value]) -> None:
-    opened = contender.open(folder, True)
-    put = opened.put
-    for name, value in share:
-        put(name, value)
-    opened.close()
+    with closing(contender.open(folder, True)) as opened:
+        put = opened.put
+        for name, value in share:
+            put(name, value)
 
 
 def put_many(contender: Keeper, folder: Path, share: list[Value]) -> None:
-    opened = contender.open(folder, True)
-    opened.put_many(share)
-    opened.close()
+    with closing(contender.open(folder, True)) as opened:
+        opened.put_many(share)
 
 
 def delete(contender: Keeper, folder: Path, share: list[Value]) -> None:
-    opened = contender.open(folder, True)
-    delete = opened.delete
-    for name, _ in share:
-        delete(name)
-    opened.close()
+    with closing(contender.open(folder, True)) as opened:
+        delete = opened.delete
+        for name, _ in share:
+            delete(name)
 
 
 def compact(contender: Keeper, folder: Path, share: list[Value]) -> None:
-    opened = contender.open(folder, True)
-    opened.compact()
-    opened.close()
+    with closing(contender.open(folder, True)) as opened:
+        opened.compact()
 
 
 FILLS = ("put", "put_many")
@@ -174,15 +170,18 @@ def timed(watch: Any, processes: int, values: list[Value], change: Callable[[lis
 
 def check(contender: Keeper, folder: Path, values: list[Value], there: bool) -> None:
     """Make sure that some values are there, or are not."""
-    opened = contender.open(folder, False)
-    for name, value in random.Random(SEED).sample(values, min(CHECKED, len(values))):
-        try:
-            found = opened.get(name)
-        except Exception:
-            found = None  # every contender says it in its own way
-        if (found == value) != there:
-            raise RuntimeError(f"{name!r} was {'lost' if there else 'kept'}")
-    opened.close()
+    with closing(contender.open(folder, False)) as opened:
+        for name, value in random.Random(SEED).sample(values, min(CHECKED, len(values))):
+            if (got(opened, name) == value) != there:
+                raise RuntimeError(f"{name!r} was {'lost' if there else 'kept'}")
+
+
+def got(opened: Values, name: bytes) -> bytes | None:
+    """A value; None where there is none, which every contender says in its own way."""
+    try:
+        return opened.get(name)
+    except Exception:
+        return None
 
 
 def room(folder: Path) -> int:

@@ -10,11 +10,11 @@ import pytest
 import smartpipe
 from bench.corpus import LARGEST, SMALLEST, Block, Keys, artifact_blocks, key
 from bench.goals import goals
-from bench.keeping import delete, looking_up, put, put_many, room, together
+from bench.keeping import compact, delete, got, looking_up, put, put_many, room, together
 from bench.results import Results
 from bench.rivals.rival import Form, rival
 from bench.rivals.shards import SHARDS
-from bench.rivals.store import Keeper, Value, Values
+from bench.rivals.store import Keeper, Value
 from bench.workloads import is_own, workloads
 
 PATIENCE = 30  # seconds until what a process put has to be seen
@@ -40,14 +40,6 @@ def made(name: str, form: Form) -> Keeper:
 @pytest.fixture
 def values(corpora: dict[str, list[Block]]) -> list[Value]:
     return [(name, pairs[b""]) for name, pairs in corpora["artifacts"]]
-
-
-def got(opened: Values, name: bytes) -> bytes | None:
-    """A value; None where it is not there yet, which every contender says in its own way."""
-    try:
-        return opened.get(name)
-    except Exception:
-        return None
 
 
 def found(keeper: Keeper, folder: Path) -> dict[bytes, bytes]:
@@ -129,9 +121,7 @@ def test_compacting_gives_room_back_and_keeps_the_rest(
     put(keeper, tmp_path, values)
     delete(keeper, tmp_path, values[::2])
     before = room(tmp_path)
-    opened = keeper.open(tmp_path, True)
-    opened.compact()
-    opened.close()
+    compact(keeper, tmp_path, values)
     assert found(keeper, tmp_path) == dict(values[1::2])
     assert room(tmp_path) < before
 

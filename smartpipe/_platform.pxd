@@ -35,6 +35,7 @@ cdef class Counters:
     cdef Py_buffer view
     cdef readonly uint64_t count
     cdef uint64_t get(self, uint64_t number) noexcept
+    cdef bint are(self, const uint64_t *expected, size_t n) noexcept
     cdef int set(self, uint64_t number, uint64_t value) noexcept
     cdef int begin(self, uint64_t number) noexcept
     cdef int end(self, uint64_t number) noexcept

@@ -15,7 +15,7 @@ import weakref
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
-from libc.errno cimport EACCES, EAGAIN, EINTR
+from libc.errno cimport EACCES, EAGAIN, EINTR, ENOLCK, ENOSYS, EOPNOTSUPP
 from libc.errno cimport errno as c_errno
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 from posix.types cimport clockid_t, off_t
@@ -270,19 +270,28 @@ class Disk:
 disk = Disk()
 
 
-def lock(Descriptor file):
+def lock(Descriptor file, required=True):
     """Take the writer's lock of an open file without waiting; False where another open file has it.
 
     The lock belongs to the open file description: it goes with the process, and an unrelated close does not free it.
-    flock, not fcntl's, because the system then tells who holds it.
+    flock, not fcntl's, because the system then tells who holds it. Where the file system has no locks that is an
+    OSError, if one is `required`.
     """
     try:
         fcntl.flock(file.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if required or error.errno not in NO_LOCKS:
+            raise
     file.owner = os.getpid()
     _locked.add(file)
     return True
+
+
+# What a file system without locks answers. Nobody has a lock there, and whoever needs one was told that it guards
+# nothing.
+cdef tuple NO_LOCKS = (ENOLCK, ENOSYS, EOPNOTSUPP)
 
 
 cdef int lock_range(Descriptor file, int64_t start, int64_t length, bint exclusive, bint wait) except -1:
@@ -294,7 +303,7 @@ cdef int lock_range(Descriptor file, int64_t start, int64_t length, bint exclusi
         if number in (EAGAIN, EACCES) and wait:
             with nogil:
                 number = sp_range_lock(file.number, exclusive, start, length, True)
-        if number == 0:
+        if number == 0 or number in NO_LOCKS:
             return True
         if number != EINTR:
             break
@@ -306,7 +315,7 @@ cdef int lock_range(Descriptor file, int64_t start, int64_t length, bint exclusi
 
 cdef int unlock_range(Descriptor file, int64_t start, int64_t length) except -1:
     cdef int number = sp_range_unlock(file.number, start, length)
-    if number != 0:
+    if number != 0 and number not in NO_LOCKS:
         raise OSError(number, os.strerror(number))
     return 0
 
@@ -326,7 +335,7 @@ def is_range_held(Descriptor file, int64_t start, int64_t length):
     """Whether another open file has a lock on one of so many bytes."""
     cdef int held = 0
     cdef int number = sp_range_held(file.number, start, length, &held)
-    if number != 0:
+    if number != 0 and number not in NO_LOCKS:
         raise OSError(number, os.strerror(number))
     return bool(held)
 
@@ -345,6 +354,16 @@ cdef class Counters:
 
     cdef uint64_t get(self, uint64_t number) noexcept:
         return sp_counter(<const uint64_t *>self.view.buf + number) if number < self.count else 0
+
+    cdef bint are(self, const uint64_t *expected, size_t n) noexcept:
+        """Whether n counters have the values that are expected, pairs of number and value, and none of them is odd."""
+        cdef uint64_t value
+        cdef size_t i
+        for i in range(n):
+            value = self.get(expected[2 * i])
+            if value != expected[2 * i + 1] or value & 1:
+                return False
+        return True
 
     # What a counter was it never is again. While its one writer is in the middle of something it is odd, and stays so
     # when that is killed.

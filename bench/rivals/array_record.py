@@ -48,9 +48,5 @@ class RecordStore(Store):
             key, pairs = msgpack.unpackb(self.reader.read(), raw=True, use_list=False)
             yield key, pairs.items()
 
-    def select(self, name: bytes) -> Iterator[bytes]:
-        for _, pairs in self.read():
-            yield dict(pairs)[name]
-
     def close(self) -> None:
         self.reader.close()

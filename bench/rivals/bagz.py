@@ -57,12 +57,5 @@ class BagStore(Store):
         _, pairs = msgpack.unpackb(self.records[self.index()[key]], raw=True, use_list=False)
         return pairs.items()
 
-    def select(self, name: bytes) -> Iterator[bytes]:
-        for _, pairs in self.read():
-            yield dict(pairs)[name]
-
-    def get_pair(self, key: bytes, name: bytes) -> bytes:
-        return dict(self.get(key))[name]
-
     def has(self, key: bytes) -> bool:
         return self.index().get(key) is not None

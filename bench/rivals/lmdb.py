@@ -124,13 +124,6 @@ class BlockStore(Environment):
         pairs: dict[bytes, bytes] = msgpack.unpackb(self.value(self.transaction.get(key)), raw=True)
         return pairs.items()
 
-    def select(self, name: bytes) -> Iterator[bytes]:
-        for _, pairs in self.read():
-            yield dict(pairs)[name]
-
-    def get_pair(self, key: bytes, name: bytes) -> bytes:
-        return dict(self.get(key))[name]
-
     def has(self, key: bytes) -> bool:
         return self.transaction.get(key) is not None
 

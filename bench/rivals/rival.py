@@ -46,12 +46,13 @@ class Store:
         raise NotImplementedError
 
     def select(self, name: bytes) -> Iterator[bytes]:
-        """Of every block the value of one pair."""
-        raise NotImplementedError
+        """Of every block the value of one pair; by default all blocks are read whole."""
+        for _, pairs in self.read():
+            yield dict(pairs)[name]
 
     def get_pair(self, key: bytes, name: bytes) -> bytes:
-        """The value of one pair of one block."""
-        raise NotImplementedError
+        """The value of one pair of one block, which by default is read whole."""
+        return dict(self.get(key))[name]
 
     def has(self, key: bytes) -> bool:
         """Whether there is a block of this key, without reading it where that is possible."""

@@ -46,9 +46,5 @@ class StreamStore(Store):
                 key, pairs = msgpack.unpackb(value(stored), raw=True, use_list=False)
                 yield key, pairs.items()
 
-    def select(self, name: bytes) -> Iterator[bytes]:
-        for _, pairs in self.read():
-            yield dict(pairs)[name]
-
     def close(self) -> None:
         self.file.close()

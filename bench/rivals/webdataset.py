@@ -35,7 +35,3 @@ class TarStore(Store):
         for sample in WebDataset(str(self.path), shardshuffle=False):
             pairs = [(name.encode(), value) for name, value in sample.items() if not name.startswith("__")]
             yield unquote_to_bytes(sample["__key__"]), pairs
-
-    def select(self, name: bytes) -> Iterator[bytes]:
-        for _, pairs in self.read():
-            yield dict(pairs)[name]

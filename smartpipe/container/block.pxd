@@ -1,7 +1,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from smartpipe._codec cimport Buffer, Dictionary, sp_cursor, sp_pair, sp_record, sp_segment
-from smartpipe.container.source cimport Source
+from smartpipe.container.source cimport Source, Task
 
 
 # Anything with the buffer protocol as bytes; `what` names it in the TypeError.
@@ -41,6 +41,8 @@ cdef class Block:
     cdef bint next(self, sp_cursor *cursor, sp_pair *pair) except -1
     cdef bytes value(self, sp_pair *pair)
     cdef bytes load(self, uint32_t large)
+    cdef bytes plan_value(self, const sp_segment *segment, Task *task)
+    cdef int check_value(self, const sp_segment *segment, const Task *task) except -1
     cdef bytes keep(self, uint32_t large, bytes value)
     cdef int load_all(self) except -1
     cdef int detach(self) except -1

@@ -9,7 +9,7 @@ from smartpipe._codec cimport (
     SP_CODEC, SP_CODECS, SP_DICTIONARY, SP_GROUP, SP_OK, SP_ZSTD, directory_decode, head_check,
     sp_cursor_format1, sp_cursor_format2, sp_cursor_next, sp_key_position, sp_lead_size,
 )
-from smartpipe.container.source cimport SLACK, Task
+from smartpipe.container.source cimport SLACK
 
 from smartpipe import errors
 
@@ -158,6 +158,16 @@ cdef class Block:
             task.stored = <const uint8_t *>PyBytes_AS_STRING(stored)
             self.source.read_into(self.offset + segment.position, segment.stored, <uint8_t *>PyBytes_AS_STRING(stored),
                                   self.key)
+        value = self.plan_value(segment, &task)
+        self.source.run(&task, 1)
+        self.check_value(segment, &task)
+        if task.out == NULL:
+            value = stored if stored is not None else PyBytes_FromStringAndSize(<char *>task.stored, segment.raw)
+        return self.keep(large, value)
+
+    cdef bytes plan_value(self, const sp_segment *segment, Task *task):
+        """How a large value is inflated, but for where it lies; gives where to, None where it is not compressed."""
+        cdef bytes value = None
         task.size = segment.stored
         task.raw = segment.raw
         task.codec = self.record.codec
@@ -169,13 +179,14 @@ cdef class Block:
         if task.size < task.raw:
             value = PyBytes_FromStringAndSize(NULL, segment.raw)
             task.out = <uint8_t *>PyBytes_AS_STRING(value)
-        self.source.run(&task, 1)
+        return value
+
+    cdef int check_value(self, const sp_segment *segment, const Task *task) except -1:
+        """Raise where a large value was not what it should be."""
         if task.status != SP_OK:
             raise self.source.failure(task.status, f"the value of pair {segment.pair}", self.key,
                                       self.offset + segment.position)
-        if task.out == NULL:
-            value = stored if stored is not None else PyBytes_FromStringAndSize(<char *>task.stored, segment.raw)
-        return self.keep(large, value)
+        return 0
 
     cdef bytes keep(self, uint32_t large, bytes value):
         """Keep a large value; gives the one that is kept, which another thread may have loaded."""

@@ -138,7 +138,7 @@ cdef class Batches(Gatherer):
         return columns
 
     def __arrow_c_stream__(self, requested_schema=None):
-        if self.streamed or self.ended:
+        if self.ended:
             raise ValueError("an Arrow stream is read once, and this one was: ask the reader for another, columns()")
         self.repeats = True
         return export(self)

@@ -3,7 +3,7 @@
 import os
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
@@ -260,6 +260,8 @@ cdef class Format2(Layout):
         memory.reserve(entry.size)
         self.read(near, entry.offset, entry.size, memory.extend(entry.size), key)
         status = record_decode(memory.data, entry.size, self.source.id, entry.offset, &record)
+        if status == SP_OK and not self.source.shard:
+            status = SP_KIND
         if status == SP_OK and (record.kind != SP_GROUP or record.size != entry.size):
             status = SP_LISTED
         if status != SP_OK:
@@ -394,17 +396,8 @@ cdef class Format2(Layout):
                     segment = &block.segments[pair.large]
                     task = <Task *>tasks.extend(sizeof(Task))
                     task.stored = block.lead + segment.position
-                    task.size = segment.stored
-                    task.raw = segment.raw
-                    task.codec = block.record.codec
-                    task.dictionary = NULL if block.dictionary is None else block.dictionary.opened
-                    task.crc = segment.crc
-                    task.check = task.exact = True
-                    task.slack = 0
-                    task.out = NULL
-                    if task.size < task.raw:
-                        value = PyBytes_FromStringAndSize(NULL, segment.raw)
-                        task.out = <uint8_t *>PyBytes_AS_STRING(value)
+                    value = block.plan_value(segment, task)
+                    if value is not None:
                         block.loaded[pair.large] = value
                     count += 1
         self.source.run(<Task *>tasks.data, count)
@@ -415,9 +408,7 @@ cdef class Format2(Layout):
             block.begin(&cursor)
             while block.next(&cursor, &pair):
                 if pair.value == NULL:
-                    if task.status != SP_OK:
-                        raise self.source.failure(task.status, f"the value of pair {block.segments[pair.large].pair}",
-                                                  block.key, block.offset + block.segments[pair.large].position)
+                    block.check_value(&block.segments[pair.large], task)
                     task += 1
             block.checked = True
         return 0

@@ -46,7 +46,6 @@ cdef class Gatherer:
     cdef Wanted wanted
     cdef bint running
     cdef object failure            # that was raised last
-    cdef bint streamed             # read as an Arrow stream
     cdef bint ended                # nothing is left
     cdef Memory gather(self)
     cdef Memory collect(self)

@@ -55,12 +55,12 @@ def shard_header(file, path):
     return header
 
 
-def shard_file_header(uint64_t id, uint8_t codec):
-    """Return the bytes that a shard begins with."""
+def file_header_bytes(uint64_t id, uint8_t codec, bint shard):
+    """Return the bytes that a data file of format 2 begins with, a pipe's or a shard's."""
     cdef sp_file header
     cdef uint8_t[32] out
     header.id = id
-    header.flags = SP_SHARD
+    header.flags = SP_SHARD if shard else 0
     header.codec = codec
     file_encode(&header, out)
     return out[:SP_FILE_HEADER]

@@ -85,8 +85,8 @@ cdef class Layout:
             return self.current()
 
     cdef Index extent(self, uint64_t number, sp_entry *entry, uint64_t *stored):
-        """Entry `number` and the bytes that the block takes in the data file, all of which are there; gives the index
-        that the entry is of."""
+        """Entry `number` and the bytes that the block, or the group it is in, takes in the data file, all of which are
+        there; gives the index that the entry is of."""
         raise TypeError("a layout is of a format")
 
     cdef Block fetch(self, uint64_t number, bytes key, Near near):

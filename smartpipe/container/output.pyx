@@ -8,9 +8,8 @@ from libc.stdint cimport UINT32_MAX, uint16_t, uint32_t
 
 from smartpipe._codec cimport (
     SP_BLOCK, SP_DICTIONARY, SP_ENTRY, SP_FILE_HEADER, SP_FRAME_CLOSED, SP_FRAME_ENDED, SP_GROUP, SP_HASH_KEY,
-    SP_METADATA,
-    SP_NONE, SP_SHARD, SP_ZLIB,
-    Buffer, file_encode, record_encode, sp_entry, sp_entry1_offsets, sp_file, sp_lead_size, sp_record, sp_store32,
+    SP_METADATA, SP_NONE, SP_ZLIB,
+    Buffer, record_encode, sp_entry, sp_entry1_offsets, sp_lead_size, sp_record, sp_store32,
 )
 from smartpipe._platform cimport clock, date
 from smartpipe.container.frames cimport frame_bytes, frame_parts, header_bytes
@@ -20,6 +19,7 @@ from smartpipe.container.source cimport MOST_DICTIONARY
 from smartpipe import errors
 from smartpipe._platform import disk
 from smartpipe.container.durability import Grouped, Timer
+from smartpipe.container.headers import file_header_bytes
 from smartpipe.container.index import DamagedIndex
 
 cdef extern from "Python.h":
@@ -310,16 +310,10 @@ cdef class Output2(Output):
 
         The first is on the disk before the second is written: without it nothing tells what records the file has.
         """
-        cdef sp_file header
-        cdef Buffer out = Buffer()
-        header.id = self.id
-        header.flags = SP_SHARD if shard else 0
-        header.codec = self.codec
-        file_encode(&header, out.extend(SP_FILE_HEADER))
-        disk.write(self.data, view(out))
+        cdef Buffer out = header_bytes(self.id, self.hash_key)
+        disk.write(self.data, file_header_bytes(self.id, self.codec, shard))
         if syncs:
             disk.sync(self.data)
-        out = header_bytes(self.id, self.hash_key)
         disk.write(self.index_file, view(out))
         self.index_size = out.size
         self.appendable = True

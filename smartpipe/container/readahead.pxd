@@ -25,5 +25,6 @@ cdef class Readahead:
     cdef bint is_planned(self, Batch batch) except -1
     cdef int submit(self, uint64_t stop) except -1
     cdef Batch plan(self, uint64_t stop)
+    cdef int choose(self, Batch batch, uint64_t stop) except -1
     cdef uint64_t number_at(self, uint64_t place, uint64_t stop) noexcept
     cdef int stop(self) except -1

@@ -104,31 +104,35 @@ cdef class Readahead:
 
     cdef Batch plan(self, uint64_t stop):
         cdef Batch batch = self.idle.pop() if self.idle else Batch()
-        cdef sp_entry entry
-        cdef uint64_t number, stored, first = self.planned
         batch.most_stored = batch.most_raw = min(MOST, max(self.most // (2 * self.threads), <uint64_t>1))
         batch.error = None
         batch.numbers = None
-        batch.place = first
+        batch.place = self.planned
         try:
-            if self.seed is None:
-                self.layout.plan(batch, first, stop)
-            else:
-                batch.numbers = []
-                batch.first = batch.next = first
-                batch.begin = batch.end = batch.raw = 0
-                while batch.next < stop and len(batch.numbers) < MOST_SCATTERED and cost(batch) < batch.most_raw:
-                    number = self.number_at(batch.next, stop)
-                    batch.numbers.append(number)
-                    batch.next += 1
-                    self.layout.extent(number, &entry, &stored)
-                    batch.end += stored
-                    batch.raw += entry.raw
+            self.choose(batch, stop)
         except errors.SmartPipeError as error:
             batch.error = error
-            batch.next = max(batch.next, first + 1)
-        self.planned = batch.next
+            batch.next = max(batch.next, batch.first + 1)
+        self.planned = batch.place + (batch.next - batch.first)
         return batch
+
+    cdef int choose(self, Batch batch, uint64_t stop) except -1:
+        """Decide which blocks a batch has, from its place in the order on; an error is that of the first."""
+        cdef sp_entry entry
+        cdef uint64_t number, stored
+        if self.seed is None:
+            return self.layout.plan(batch, batch.place, stop)
+        batch.numbers = []
+        batch.first = batch.next = batch.place
+        batch.begin = batch.end = batch.raw = 0
+        while batch.next < stop and len(batch.numbers) < MOST_SCATTERED and cost(batch) < batch.most_raw:
+            number = self.number_at(batch.next, stop)
+            batch.numbers.append(number)
+            batch.next += 1
+            self.layout.extent(number, &entry, &stored)
+            batch.end += stored
+            batch.raw += entry.raw
+        return 0
 
     cdef uint64_t number_at(self, uint64_t place, uint64_t stop) noexcept:
         """The number of the block that comes at a place of the order."""

@@ -7,7 +7,6 @@ from operator import index
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from smartpipe._codec cimport sp_entry
@@ -17,7 +16,7 @@ from smartpipe.container.columns cimport Batches
 from smartpipe.container.format1 cimport Format1
 from smartpipe.container.format2 cimport Format2
 from smartpipe.container.gather cimport Gatherer
-from smartpipe.container.layout cimport Batch
+from smartpipe.container.items cimport Items, check_handled
 from smartpipe.container.readahead cimport Readahead
 from smartpipe.container.scattered cimport Scattered
 from smartpipe.container.tally cimport Tally
@@ -28,9 +27,6 @@ from smartpipe.container.headers import CODECS
 from smartpipe.container.opening import open_layout
 from smartpipe.container.paths import paths_of
 from smartpipe.container.position import Position
-
-cdef extern from "Python.h":
-    Py_ssize_t Py_REFCNT(PyObject *)
 
 MAX_BLOCK_SIZE = 256 << 20
 ARROW_BATCH = 4 << 20  # bytes of a batch of an Arrow stream
@@ -94,6 +90,15 @@ def handler_of(on_error):
     if callable(on_error):
         return on_error
     raise ValueError(f"on_error is {on_error!r}, not 'raise', 'skip' or a function")
+
+
+def selected(select):
+    """Return the pair keys that are selected as a frozenset; None for all there are."""
+    if select is None:
+        return None
+    if isinstance(select, (bytes, str)):
+        raise TypeError("select is an iterable of pair keys, not one key")
+    return frozenset([as_bytes(key, "the key") for key in select])
 
 
 def no_more_than_counted(error):
@@ -266,9 +271,7 @@ cdef class Reader:
 
     cdef int skip(self, error, handler) except -1:
         """Count a block that can not be read, and tell the handler; without one, raise the error."""
-        # A missing engine is no damage of the block.
-        if handler is None or isinstance(error, (errors.ClosedError, errors.EngineError)):
-            raise error
+        check_handled(error, handler)
         with cython.critical_section(self):
             self.skipped += 1
         handler(error)
@@ -323,19 +326,15 @@ cdef class Reader:
             if isinstance(shuffle, bool):
                 raise TypeError(f"shuffle is a number, which gives the order, or None, not {shuffle}")
             shuffle = whole("shuffle", shuffle) & 0xffffffffffffffff
-        cdef Items items = Items.__new__(Items)
+        cdef PipeItems items = PipeItems.__new__(PipeItems)
         items.reader = self
         items.handler = handler
-        items.batch = items.nothing = Batch()
-        items.number = items.careful = self._number_of(start, shuffle)
-        if select is not None:
-            if isinstance(select, (bytes, str)):
-                raise TypeError("select is an iterable of pair keys, not one key")
-            items.select = frozenset([as_bytes(key, "the key") for key in select])
+        items.place = items.careful = self._number_of(start, shuffle)
+        items.select = selected(select)
         if threads > 1 or shuffle is not None:
             items.stop = self.stop
             items.ahead = Readahead(self.opened(), items.select, threads, readahead, ordered, shuffle, self.first,
-                                    items.number)
+                                    items.place)
         return items
 
     def _number_of(self, start, seed):
@@ -495,7 +494,7 @@ cdef class Reader:
             raise ValueError(f"timeout is {timeout}, not at least 0")
         return self._follow(self.items(select, start, on_error), timeout)
 
-    def _follow(self, Items items, timeout):
+    def _follow(self, PipeItems items, timeout):
         last = time.monotonic()
         while True:
             for pair in items:
@@ -503,7 +502,7 @@ cdef class Reader:
                 last = time.monotonic()
             ended = self.opened().ended()  # asked before looking again: what is written in between is not missed
             self.refresh()
-            if items.number >= self.stop:  # also what another thread has taken in is there
+            if items.place >= self.stop:  # also what another thread has taken in is there
                 if ended:
                     return
                 wait = POLL
@@ -678,24 +677,9 @@ cdef class Reader:
         return f"<smartpipe.Reader {self.data_path!r}, {state}>"
 
 
-cdef class Items:
-    """The iterator over (key, block)."""
+cdef class PipeItems(Items):
+    """The iterator over (key, block) of a pipe."""
     cdef Reader reader
-    cdef Batch batch
-    cdef Batch nothing             # an empty one
-    cdef frozenset select
-    cdef object handler            # of errors; None: they are raised
-    cdef Py_ssize_t at             # of the next block in the batch
-    cdef uint64_t number           # of the next block
-    cdef uint64_t careful          # up to here blocks are read one at a time, as one of them is damaged
-    cdef Readahead ahead           # None: blocks are read when they are asked for
-    cdef uint64_t stop             # of what is read ahead
-    cdef Block last
-    cdef Block before
-    cdef bint running
-
-    def __iter__(self):
-        return self
 
     @property
     def position(self):
@@ -704,100 +688,21 @@ cdef class Items:
             raise ValueError("without order there is no position: keep the order (ordered=True), or remember the keys "
                              "of the blocks that are done")
         if self.ahead is not None and self.ahead.seed is not None:
-            return Position(self.number - self.reader.first, id=self.reader.current().source.id,
+            return Position(self.place - self.reader.first, id=self.reader.current().source.id,
                             first=self.reader.first, seed=self.ahead.seed, blocks=self.stop - self.reader.first)
-        return self.reader.position_at(self.number)
+        return self.reader.position_at(self.place)
 
-    @cython.critical_section
-    def __next__(self):
-        cdef Block block
-        if self.running:
-            raise ValueError("the iterator is used by another thread at this moment; give each thread its own")
-        self.running = True
-        try:
-            self.reader.check_open()
-            # The caller's loop variable still holds the last block; the one before it lives on only where somebody
-            # keeps it.
-            if self.before is not None and Py_REFCNT(<PyObject *>self.before) > 1:
-                self.before.detach()
-            self.before = self.last
-            self.last = None
-            if self.at == len(self.batch.blocks):
-                self.fill()
-            block = self.batch.blocks[self.at]
-            self.batch.blocks[self.at] = None
-            self.at += 1
-            self.number += 1
-            self.last = block
-        finally:
-            self.running = False
-        return block.key, block
+    cdef int check_open(self) except -1:
+        return self.reader.check_open()
 
-    def __del__(self):
-        self._leave()
-
-    def _leave(self):
-        """At the end: what somebody keeps keeps no neighbours."""
-        if self.ahead is not None:
-            self.ahead.stop()
-        self.batch.blocks.clear()
-        self.at = 0
-        if self.before is not None and Py_REFCNT(<PyObject *>self.before) > 1:
-            self.before.detach()
-        if self.last is not None and Py_REFCNT(<PyObject *>self.last) > 1:
-            self.last.detach()
-        self.before = self.last = None
-
-    cdef int fill(self) except -1:
-        cdef bint single
-        while True:
-            # A batch with a damaged block is read again one by one, so that the good ones before it come first.
-            single = self.number < self.careful
-            try:
-                if single or self.ahead is None:
-                    if self.number >= self.reader.stop:
-                        break
-                    self.read(single)
-                elif not self.take():
-                    break
-                return 0
-            except errors.SmartPipeError as error:
-                self.batch.blocks.clear()
-                if not single and self.batch.next > self.number + 1:
-                    self.careful = self.batch.next
-                    continue
-                self.number += 1
-                self.reader.skip(error, self.handler)
-            except BaseException:
-                # Interrupted, or without memory: what is there of the batch was not checked.
-                self.batch.blocks.clear()
-                self.at = 0
-                raise
-        self._leave()
-        raise StopIteration
-
-    cdef int read(self, bint single) except -1:
-        """The blocks that come next, or a single one, read now."""
-        cdef uint64_t number = self.number
-        self.at = 0
-        if self.ahead is not None:
-            self.batch = Batch()
-            number = self.ahead.number_at(number, self.stop)
-        return self.reader.opened().fill(self.batch, number, number + 1 if single else self.reader.stop, self.select)
-
-    cdef bint take(self) except -1:
-        """The blocks that come next, read ahead; False at the end."""
-        cdef Batch batch
-        self.batch = self.nothing  # as threads fill the last one again
-        self.at = 0
-        batch = self.ahead.next(self.stop)
-        if batch is None:
+    cdef bint read_now(self, bint single) except -1:
+        cdef uint64_t number = self.place
+        if number >= self.reader.stop:
             return False
-        self.batch = batch
-        self.number = batch.first
-        self.careful = 0  # without order this one may come before one that was read again
-        if batch.error is not None:
-            if not isinstance(batch.error, errors.SmartPipeError):
-                self.careful = batch.next  # whoever goes on misses none of them
-            raise batch.error
+        if self.ahead is not None:
+            number = self.ahead.number_at(number, self.stop)
+        self.reader.opened().fill(self.batch, number, number + 1 if single else self.reader.stop, self.select)
         return True
+
+    cdef int skip(self, error) except -1:
+        return self.reader.skip(error, self.handler)

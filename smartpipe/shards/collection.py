@@ -108,7 +108,7 @@ class _Collection:
         except FileNotFoundError:
             return True
         try:
-            if not lock(file) or os.path.basename(path) in self.listed():
+            if not lock(file, required=False) or os.path.basename(path) in self.listed():
                 return False
             self.remove_shard(path)
             return True

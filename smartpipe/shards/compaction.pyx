@@ -116,7 +116,7 @@ def _choose(ShardSet store, double dead, set tried):
     cdef uint64_t size = 0, bytes = 0
     found, small = candidates(store, dead)
     for shard in found + small:
-        if shard.id in tried or (chosen and shard.codec != (<Shard>chosen[0][0]).codec):
+        if shard is store.own or shard.id in tried or (chosen and shard.codec != (<Shard>chosen[0][0]).codec):
             continue
         with store.table:
             if store.shards.get(shard.id) is not shard:  # its place may be another's now
@@ -129,7 +129,7 @@ def _choose(ShardSet store, double dead, set tried):
             file = disk.open(shard.data, APPEND)
         except FileNotFoundError:
             continue
-        if not lock(file):
+        if not lock(file, required=False):
             file.close()
             continue
         size += bytes
@@ -147,8 +147,8 @@ def _choose_tombstones(ShardSet store, double dead, set looked):
     cdef uint64_t size, bytes = 0, count = 0, kept
     for shard in list(store.shards.values()):
         with store.table:
-            if shard.id in looked or store.shards.get(shard.id) is not shard:  # its place may be another's now
-                continue
+            if shard is store.own or shard.id in looked or store.shards.get(shard.id) is not shard:
+                continue  # if it is gone, its place may be another's now
             count = store.catalog.at(shard.place).tombstones
             if count == 0:
                 continue
@@ -163,7 +163,7 @@ def _choose_tombstones(ShardSet store, double dead, set looked):
             file = disk.open(shard.data, APPEND)
         except FileNotFoundError:
             continue
-        if lock(file):
+        if lock(file, required=False):
             return [(shard, file)]
         file.close()
     return []

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from smartpipe import errors
 from smartpipe._platform import Descriptor, disk, lock, open_reading
-from smartpipe.container.headers import FILE_HEADER, shard_file_header
+from smartpipe.container.headers import FILE_HEADER, file_header_bytes
 from smartpipe.container.opening import APPEND, CREATE, lock_existing, remove
 from smartpipe.shards.collection import collect
 from smartpipe.shards.folder import LEASES, STORE, Folder, open_folder, read_folder
@@ -154,9 +154,9 @@ def as_shard(folder: Folder, data: str, id: int, codec: int) -> tuple[Listed, Sh
     try:
         there = disk.open(copy, CREATE)
         try:
-            if not lock(there):
+            if not lock(there, required=False):
                 raise errors.LockedError("another process has a file that was just created", path=copy)
-            disk.write(there, shard_file_header(id, codec))
+            disk.write(there, file_header_bytes(id, codec, True))
             _copy(source, there, FILE_HEADER, source.size())
             disk.sync(there)
         except BaseException:

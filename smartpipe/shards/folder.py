@@ -181,11 +181,8 @@ def probe(folder: Folder) -> None:
 
 def _excludes(first: Descriptor, second: Descriptor) -> bool:
     """Whether a lock of one open file is seen by another."""
-    try:
-        if not locked_range(first, PROBE, 1, False):
-            return True  # another process is just trying the same
-        works = is_range_held(second, PROBE, 1)
-        unlocked_range(first, PROBE, 1)
-    except OSError:
-        return False
+    if not locked_range(first, PROBE, 1, False):
+        return True  # another process is just trying the same
+    works = is_range_held(second, PROBE, 1)
+    unlocked_range(first, PROBE, 1)
     return works

@@ -2,7 +2,7 @@ from collections.abc import Callable, Iterator
 
 from typing_extensions import disjoint_base
 
-from smartpipe.container.block import Block
+from smartpipe.container.items import Items
 from smartpipe.container.layout import Layout
 from smartpipe.container.readahead import Readahead
 
@@ -10,7 +10,7 @@ from smartpipe.container.readahead import Readahead
 class LiveAhead(Readahead): ...
 
 @disjoint_base
-class Items(Iterator[tuple[bytes, Block]]):
+class StoreItems(Items):
     def __init__(
         self,
         parts: Iterator[tuple[Layout, list[int]]],
@@ -20,4 +20,3 @@ class Items(Iterator[tuple[bytes, Block]]):
         threads: int,
         readahead: int,
     ) -> None: ...
-    def __next__(self) -> tuple[bytes, Block]: ...

@@ -102,7 +102,7 @@ def create_shard(folder, codec, limit, syncs):
         id = int.from_bytes(os.urandom(8), "little")
         shard = Shard(id, os.path.join(folder, f"{id:016x}") + EXTENSIONS[codec > 0], codec, 0)
         file = disk.open(shard.data, CREATE)
-        if lock(file) and still_named(file, shard.data):
+        if lock(file, required=False) and still_named(file, shard.data):
             break
         file.close()  # it was collected before it was locked
     index = index_of(shard.data)
@@ -142,7 +142,7 @@ def adopt_shard(folder, listed, limit, is_open):
     except FileNotFoundError:
         return None
     try:
-        if not lock(file) or not is_open(listed):
+        if not lock(file, required=False) or not is_open(listed):
             file.close()
             return None
         if <uint64_t>file.size() < SP_FILE_HEADER:

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from smartpipe._codec cimport sp_entry
+from smartpipe._codec cimport Buffer, sp_entry
 from smartpipe._platform cimport Counters, Descriptor
 from smartpipe.shards.catalog cimport Catalog
 from smartpipe.shards.shard cimport Shard
@@ -28,10 +28,12 @@ cdef class ShardSet:
     cdef readonly dict shards      # by id
     cdef list places               # the shard at each place of the catalog
     cdef list growing              # those that other processes write, or wrote
+    cdef Buffer watched            # number and value of the counter of each of them, as `is_current` wants it
     cdef Shard own                 # None where this process writes none
     cdef uint64_t hash(self, bytes key) noexcept
     cdef int catch_up(self) except -1
     cdef bint is_current(self) except -1
+    cdef int watch(self) except -1
     cdef int look(self, Shard shard) except -1
     cdef int install(self, Shard shard) except -1
     cdef int forget(self, Shard shard) except -1

@@ -34,6 +34,7 @@ cdef class ShardSet:
         self.own = None
         self.shards = {}
         self.growing = []
+        self.watched = Buffer()
         self.places = [None]
         self.catalog = Catalog(self.folder.hash_key)
         writes = self.mode == "a"
@@ -56,6 +57,7 @@ cdef class ShardSet:
         """Take in what other processes of this machine have acknowledged."""
         cdef Shard shard
         cdef uint64_t counter
+        cdef bint changed = False
         if self.counters is None:
             return 0
         if self.counters.get(0) != self.seen:
@@ -69,24 +71,33 @@ cdef class ShardSet:
                     self.look(shard)
                 finally:
                     self.looking -= 1
+                changed = True
+        if changed:
+            self.watch()
+        return 0
+
+    cdef int watch(self) except -1:
+        """Note which counters tell of news, with what they were when these were looked for last."""
+        cdef Buffer watched = Buffer()
+        cdef uint64_t *pair
+        cdef Shard shard
+        for shard in self.growing:
+            pair = <uint64_t *>watched.extend(2 * sizeof(uint64_t))
+            pair[0] = shard.counter
+            pair[1] = shard.seen
+        self.watched = watched
         return 0
 
     cdef bint is_current(self) except -1:
         """Whether the catalog has all that others acknowledged, and, where there is a GIL, stays as it is until the
         caller runs Python: then it may be looked at without `table`, which costs more than a look."""
-        cdef Shard shard
-        cdef uint64_t counter
+        cdef Buffer watched = self.watched
         if not ONE_AT_A_TIME or self.looking:
             return False
         if self.counters is None:
             return True
-        if self.counters.get(0) != self.seen:
-            return False
-        for shard in self.growing:
-            counter = self.counters.get(shard.counter)
-            if counter != shard.seen or counter & 1:
-                return False
-        return True
+        return self.counters.get(0) == self.seen and self.counters.are(<const uint64_t *>watched.data,
+                                                                       watched.size // (2 * sizeof(uint64_t)))
 
     cdef int look(self, Shard shard) except -1:
         if shard.look() and shard.layout.index is self.catalog.indexes[shard.place]:
@@ -119,6 +130,7 @@ cdef class ShardSet:
         self.shards[shard.id] = shard
         if shard.counter > 0 and shard.output is None:
             self.growing.append(shard)
+            self.watch()
         return 0
 
     cdef int forget(self, Shard shard) except -1:
@@ -126,6 +138,7 @@ cdef class ShardSet:
         self.catalog.drop(shard.place)
         self.places[shard.place] = None
         self.growing = [other for other in self.growing if other is not shard]
+        self.watch()
         if self.shards.get(shard.id) is shard:
             del self.shards[shard.id]
         return 0

@@ -4,6 +4,7 @@ from smartpipe.container.block cimport Block
 from smartpipe.container.compressor cimport Compressors
 from smartpipe.container.encoder cimport Encoder2, Encoders
 from smartpipe.shards.shard_set cimport ShardSet
+from smartpipe.shards.write_batch cimport WriteBatch
 
 
 cdef class ShardStore(ShardSet):
@@ -31,6 +32,7 @@ cdef class ShardStore(ShardSet):
     cdef int add(self, bytes key, object pairs, bint overwrite) except -1
     cdef bint settle(self, bytes key, Encoder2 encoder, object pairs, bint overwrite, bint removes) except -1
     cdef int write(self, bytes key, Encoder2 encoder) except -1
+    cdef uint64_t write_group(self, WriteBatch batch, Encoder2 encoder, list values, bint overwrite) except? 0
     cdef int ready(self) except -1
     cdef int lock_keys(self, uint64_t first, uint64_t count) except -1
     cdef int unlock_keys(self, uint64_t first, uint64_t count) except -1

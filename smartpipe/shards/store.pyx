@@ -15,7 +15,7 @@ from smartpipe.container.layout cimport Layout
 from smartpipe.container.reader cimport Reader
 from smartpipe.container.scattered cimport Scattered
 from smartpipe.shards.shard cimport Shard
-from smartpipe.shards.write_batch cimport WriteBatch, encode, repeatable
+from smartpipe.shards.write_batch cimport encode, repeatable
 
 from smartpipe import errors
 from smartpipe._codec import require
@@ -23,13 +23,15 @@ from smartpipe._platform import disk, open_reading
 from smartpipe.container.durability import check_durability
 from smartpipe.container.opening import remove
 from smartpipe.container.paths import paths_of
-from smartpipe.container.reader import MAX_BLOCK_SIZE, READAHEAD, Entry, check_count, check_limit, handler_of, whole
+from smartpipe.container.reader import (
+    MAX_BLOCK_SIZE, READAHEAD, Entry, check_count, check_limit, handler_of, selected, whole,
+)
 from smartpipe.container.writer import wanted_codec
 from smartpipe.shards.collection import collect
 from smartpipe.shards.compaction import Stopped, candidates, compact
 from smartpipe.shards.copying import as_shard, back_up
 from smartpipe.shards.folder import LEASES, open_folder
-from smartpipe.shards.items import Items
+from smartpipe.shards.items import StoreItems
 from smartpipe.shards.manifest import Listed
 from smartpipe.shards.shard import adopt_shard, create_shard, index_of
 from smartpipe.shards.verify import verify_store
@@ -276,11 +278,7 @@ cdef class ShardStore(ShardSet):
         """
         handler = handler_of(on_error)
         threads, readahead = check_count("threads", threads), check_count("readahead", readahead)
-        if select is not None:
-            if isinstance(select, (bytes, str)):
-                raise TypeError("select is an iterable of pair keys, not one key")
-            select = frozenset([as_bytes(key, "the key") for key in select])
-        return Items(self._parts(), self._stopped, select, handler, threads, readahead)
+        return StoreItems(self._parts(), self._stopped, selected(select), handler, threads, readahead)
 
     def _stopped(self):
         self.check()
@@ -589,8 +587,8 @@ cdef class ShardStore(ShardSet):
         """Write a batch with one call, under the lock of all keys; returns how many blocks were not there yet."""
         cdef Encoder2 encoder
         cdef Shard own
-        cdef list blocks, missing
-        cdef uint64_t count = 0, stamp
+        cdef bytes key
+        cdef uint64_t count = 0
         batch.end_group()
         if not batch.records:
             return 0
@@ -603,21 +601,12 @@ cdef class ShardStore(ShardSet):
                 try:
                     with self.table:
                         self.counters.begin(own.counter)
-                        for encoder, blocks in batch.records:
-                            missing = [block for block in blocks
-                                       if self.settle(block[0], encoder, block[1], overwrite, False)]
-                            if not missing:
-                                continue
-                            if len(missing) < len(blocks):
-                                stamp = encoder.record.stamp
-                                encoder.clear()
-                                batch.encode(encoder, missing)
-                                encoder.record.stamp = stamp
-                            if encoder.record.kind == SP_GROUP:
-                                own.output.put_group(encoder, True)
-                            else:
-                                own.output.put(<bytes>missing[0][0], encoder)
-                            count += <uint64_t>len(missing)
+                        for encoder, key, content in batch.records:
+                            if key is None:
+                                count += self.write_group(batch, encoder, content, overwrite)
+                            elif self.settle(key, encoder, content, overwrite, False):
+                                own.output.put(key, encoder)
+                                count += 1
                 finally:
                     own.output.waits = False
                     with self.table:
@@ -630,6 +619,20 @@ cdef class ShardStore(ShardSet):
                 self.unlock_keys(0, 0)
         batch.clear()
         return count
+
+    cdef uint64_t write_group(self, WriteBatch batch, Encoder2 encoder, list values, bint overwrite) except? 0:
+        """Write those values of a group that are not there yet; returns how many these are."""
+        cdef list missing = [value for value in values
+                             if self.settle(value[0], encoder, ((b"", value[1]),), overwrite, False)]
+        cdef uint64_t stamp = encoder.record.stamp
+        if not missing:
+            return 0
+        if len(missing) < len(values):
+            encoder.clear()
+            batch.encode_members(encoder, missing)
+            encoder.record.stamp = stamp
+        self.own.output.put_group(encoder, True)
+        return <uint64_t>len(missing)
 
     # Copies
 

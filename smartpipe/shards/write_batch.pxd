@@ -22,13 +22,13 @@ cdef class WriteBatch:
     cdef Compressors compressors
     cdef bint compresses
     cdef Members members           # that are not encoded yet
-    cdef list records              # (encoder, [(key, pairs), …]) of those that are
+    cdef list records              # (encoder, key, pairs) of those that are, and (encoder, None, values) of a group
     cdef set names                 # the keys of all
     cdef uint64_t size             # of the records
     cdef int add(self, bytes key, object pairs) except -1
     cdef int end_group(self) except -1
-    cdef int add_record(self, list blocks) except -1
-    cdef int encode(self, Encoder2 encoder, list blocks) except -1
+    cdef int add_block(self, bytes key, object pairs) except -1
+    cdef int encode_members(self, Encoder2 encoder, list values) except -1
     cdef bint is_full(self) noexcept
     cdef int clear(self) except -1
 

@@ -14,7 +14,7 @@ from smartpipe import errors
 cdef uint64_t BATCH = 1 << 20
 cdef Py_ssize_t MOST_TOGETHER = 4096
 # A group has so many bytes before it is compressed, its keys included. Measured in docs/shards.md, «Small values».
-cdef uint64_t GROUP = 32 << 10
+cdef uint64_t GROUP = 16 << 10
 # A value of this size or more is compressed alone, as in any record. FORMAT.md, «The head».
 cdef Py_ssize_t LARGE = 4096
 
@@ -69,32 +69,34 @@ cdef class WriteBatch:
                 pairs = repeatable(pairs)
         self.names.add(key)
         if value is None or not self.compresses or not self.members.is_small(key, value):
-            return self.add_record([(key, pairs)])
+            return self.add_block(key, pairs)
         if not self.members.has_room(key, value):
             self.end_group()
         return self.members.add(key, value, 0)
 
-    cdef int end_group(self) except -1:
-        """Make a record of the small values that have gathered."""
-        cdef list values = self.members.take()
-        if values:
-            self.add_record([(key, ((b"", value),)) for key, value, _ in values])
-        return 0
-
-    cdef int add_record(self, list blocks) except -1:
+    cdef int add_block(self, bytes key, object pairs) except -1:
         cdef Encoder2 encoder = self.encoders.take()
-        self.records.append((encoder, blocks))
-        self.encode(encoder, blocks)
+        self.records.append((encoder, key, pairs))
+        encode(encoder, key, pairs, self.compressors, self.path)
         self.size += encoder.out.size
         return 0
 
-    cdef int encode(self, Encoder2 encoder, list blocks) except -1:
-        """Encode blocks as one record: several are a group."""
-        cdef Compressor compressor
-        if len(blocks) == 1:
-            return encode(encoder, blocks[0][0], blocks[0][1], self.compressors, self.path)
-        compressor = self.compressors.take()
-        encode_group(encoder, [(key, pairs[0][1], 0) for key, pairs in blocks], compressor)
+    cdef int end_group(self) except -1:
+        """Make a record of the small values that have gathered."""
+        cdef list values = self.members.take()
+        cdef Encoder2 encoder
+        if len(values) == 1:
+            self.add_block(values[0][0], ((b"", values[0][1]),))
+        elif values:
+            encoder = self.encoders.take()
+            self.records.append((encoder, None, values))
+            self.encode_members(encoder, values)
+            self.size += encoder.out.size
+        return 0
+
+    cdef int encode_members(self, Encoder2 encoder, list values) except -1:
+        cdef Compressor compressor = self.compressors.take()
+        encode_group(encoder, values, compressor)
         self.compressors.give(compressor)
         return 0
 
@@ -103,7 +105,7 @@ cdef class WriteBatch:
 
     cdef int clear(self) except -1:
         """Forget all blocks."""
-        for encoder, _ in self.records:
+        for encoder, _, _ in self.records:
             self.encoders.give(encoder)
         self.records.clear()
         self.members.take()

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from folders import contents
 
 import smartpipe
 from smartpipe.shards.manifest import sealed
@@ -55,17 +56,6 @@ def damage(store, content):
 
 def below(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-
-
-def contents(folder):
-    """{path: content} of all files below a folder, as bytes."""
-    found = {}
-    for place, _, names in os.walk(os.fsencode(folder)):
-        for name in names:
-            path = os.path.join(place, name)
-            with open(path, "rb") as file:
-                found[os.path.relpath(path, os.fsencode(folder))] = file.read()
-    return found
 
 
 def arguments_of(command, path):

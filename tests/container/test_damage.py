@@ -141,6 +141,28 @@ def test_a_flipped_bit_of_data_without_an_index(kind: Kind, scratch: str) -> Non
             assert any("damaged" in message for message in messages)
 
 
+def append_new(kind: Kind, prefix: str, number: int | None) -> tuple[Any, dict[bytes, Any]] | None:
+    """Append a block to SMALL, of which block `number` is damaged: gives what was recovered, and all there is then.
+
+    Where it is None the file header is damaged: nothing is appended, and None comes back.
+    """
+    damaged = kind.data(prefix).read_bytes()
+    try:
+        with smartpipe.open(prefix, "a") as pipe:
+            recovered = pipe.recovered
+            pipe.write(b"new", {b"k": b"v"})
+    except smartpipe.SmartPipeError:
+        assert number is None
+        assert kind.data(prefix).read_bytes() == damaged
+        return None
+    assert number is not None
+    with smartpipe.open(prefix) as pipe:
+        found = by_key(pipe)
+    good = [block for place, block in enumerate(SMALL) if place != number]
+    assert [block for block in found.items() if isinstance(block[1], list)] == [*good, (b"new", [(b"k", b"v")])]
+    return recovered, found
+
+
 @every_kind_of_format2
 def test_append_behind_a_flipped_bit_loses_no_other_block(kind: Kind, scratch: str) -> None:
     # Below what had reached the disk nothing is ever cut: also not the last record, though nothing good is behind it.
@@ -154,19 +176,10 @@ def test_append_behind_a_flipped_bit_loses_no_other_block(kind: Kind, scratch: s
         number = damaged_block(records, offset)
         damaged = path.read_bytes()
         with warned():
-            try:
-                with smartpipe.open(scratch, "a") as pipe:
-                    recovered = pipe.recovered
-                    pipe.write(b"new", {b"k": b"v"})
-            except smartpipe.SmartPipeError:
-                assert number is None
-                assert path.read_bytes() == damaged
-                continue
-            assert number is not None
-            with smartpipe.open(scratch) as pipe:
-                found = by_key(pipe)
-        good = [block for place, block in enumerate(SMALL) if place != number]
-        assert [block for block in found.items() if isinstance(block[1], list)] == [*good, (b"new", [(b"k", b"v")])]
+            appended = append_new(kind, scratch, number)
+        if appended is None:
+            continue
+        recovered, found = appended
         assert recovered is None
         assert path.read_bytes()[:size] == damaged
         assert SMALL[number][0] in found
@@ -188,19 +201,10 @@ def test_append_without_an_index_behind_a_flipped_bit(kind: Kind, synced: bool, 
         number = damaged_block(records, offset)
         damaged = path.read_bytes()
         with warned() as messages:
-            try:
-                with smartpipe.open(scratch, "a") as pipe:
-                    recovered = pipe.recovered
-                    pipe.write(b"new", {b"k": b"v"})
-            except smartpipe.SmartPipeError:
-                assert number is None
-                assert path.read_bytes() == damaged
-                continue
-            assert number is not None
-            with smartpipe.open(scratch) as pipe:
-                found = by_key(pipe)
-        good = [block for place, block in enumerate(SMALL) if place != number]
-        assert [block for block in found.items() if isinstance(block[1], list)] == [*good, (b"new", [(b"k", b"v")])]
+            appended = append_new(kind, scratch, number)
+        if appended is None:
+            continue
+        recovered, _ = appended
         assert messages
         if number < len(SMALL) - 1:
             # Good records follow: it is damage, and is kept.

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from container.pipes import PAGES, SMALL, Blocks, Kind, every_kind, files, index, plant, read, warned
 from container.process import run
+from folders import small_disk
 
 import smartpipe
 
@@ -59,15 +60,8 @@ class Disk:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "smartpipe", folder], check=False, capture_output=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip("no disk can be mounted here; test_a_limit_on_the_size_of_a_file shows the same")
-    yield Disk(folder)
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    with small_disk(tmp_path / "disk"):
+        yield Disk(tmp_path / "disk")
 
 
 def write_until_full(pipe: smartpipe.Writer) -> tuple[Blocks, smartpipe.StorageError]:

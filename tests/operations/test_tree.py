@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from folders import contents
 
 import smartpipe
 from smartpipe.operations import tree
@@ -65,17 +66,6 @@ def plant(folder, files):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as file:
             file.write(content)
-
-
-def contents(folder):
-    """{path: content} of all files below a folder, as bytes."""
-    found = {}
-    for place, _, names in os.walk(os.fsencode(folder)):
-        for name in names:
-            path = os.path.join(place, name)
-            with open(path, "rb") as file:
-                found[os.path.relpath(path, os.fsencode(folder))] = file.read()
-    return found
 
 
 def values(path):

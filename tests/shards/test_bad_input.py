@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 import tempfile
 import time
 import warnings
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from container.process import run
+from folders import small_disk
 from reference import format2
 
 import smartpipe
@@ -435,15 +435,8 @@ def test_a_folder_that_may_not_be_written() -> None:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "smartpipe", folder], check=False, capture_output=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip("no disk can be mounted here")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    with small_disk(tmp_path / "disk"):
+        yield tmp_path / "disk"
 
 
 @pytest.mark.parametrize("durability", ["close", "block"])

@@ -242,6 +242,32 @@ def test_items_may_be_of_some_pairs_only(store: ShardStore, threads: int) -> Non
     }
 
 
+SHORT = """
+import resource, sys
+import smartpipe
+
+items = smartpipe.ShardStore(sys.argv[1], mode="r").items(threads=int(sys.argv[2]), readahead=1)
+next(items)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (30 << 20), resource.RLIM_INFINITY))
+try:
+    next(items)
+except MemoryError:
+    print("no memory")
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+print(*[(key.decode(), [len(value) >> 20 for _, value in block]) for key, block in items])
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the system does not tell how much memory is in use")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_block_for_which_there_was_no_memory_is_read_again(path: str, threads: int) -> None:
+    with ShardStore(path, compress=True, level=1) as store:
+        for key, pairs in ((b"a", []), (b"b", [(b"1", bytes(50 << 20)), (b"2", bytes(50 << 20))]), (b"c", [])):
+            store.put(key, pairs)
+    assert run(SHORT, path, threads).splitlines() == ["no memory", "('b', [50, 50]) ('c', [])"]
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_damaged_block_is_an_error_and_all_others_are_given(path: str, threads: int) -> None:
     with ShardStore(path) as store:
