@@ -254,8 +254,6 @@ cdef class Format2(Layout):
         cdef Buffer memory
         cdef sp_record record
         cdef int status
-        if not self.source.shard:
-            raise self.source.failure(SP_KIND, f"record kind {entry.kind}", key, entry.offset)
         memory = Buffer()
         memory.reserve(entry.size)
         self.read(near, entry.offset, entry.size, memory.extend(entry.size), key)

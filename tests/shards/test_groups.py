@@ -538,20 +538,6 @@ def test_a_pipe_has_no_groups(tmp_path: Path) -> None:
                 read()
 
 
-def test_a_pipe_has_no_groups_in_its_index(tmp_path: Path) -> None:
-    writer = Writer(1)
-    writer.write(b"before", [(b"", b"0")])
-    offset = writer.group([(b"a", b"1"), (b"b", b"2")])
-    writer.frame(closed=True)
-    writer.save(tmp_path / "pipe")
-    with smartpipe.open(tmp_path / "pipe") as pipe:
-        failed: list[Any] = []
-        assert [key for key, _ in pipe.items(on_error=failed.append)] == [b"before"]
-        assert [(error.block, error.offset) for error in failed] == [(b"a", offset), (b"b", offset)]
-        with pytest.raises(smartpipe.FormatError, match="kind 4"):
-            pipe[b"b"]
-
-
 # Blocks of groups
 
 
