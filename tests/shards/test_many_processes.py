@@ -408,6 +408,11 @@ GOOD: dict[str, list[Operation]] = {
     ],
     "perhaps done in time": [operation("put", 0, 5, ONE, "unknown"), operation("get", 6, 7, None, ONE)],
     "perhaps not done in time": [operation("put", 0, 5, ONE, "unknown"), operation("get", 6, 7, None, None)],
+    "killed, and one of several done, which nobody got": [
+        operation("put", 0, NEVER, ONE, "unknown"),
+        operation("overwrite", 0, NEVER, TWO, "unknown"),
+        operation("in", 20, 21, None, True),
+    ],
     "the same again": [operation("put", 0, 1, ONE), operation("put", 2, 3, ONE)],
 }
 
@@ -418,6 +423,7 @@ BAD: dict[str, list[Operation]] = {
         operation("delete", 2, 3),
         operation("get", 4, 5, None, ONE),
     ],
+    "a put onto a value that nobody got": [operation("put", 0, 1, ONE), operation("put", 2, 3, TWO)],
     "two puts both succeed": [operation("put", 0, 9, ONE), operation("put", 0, 9, TWO)],
     "an older value after a newer one": [
         operation("put", 0, 1, ONE),
