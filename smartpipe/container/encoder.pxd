@@ -6,6 +6,10 @@ from smartpipe.container.pool cimport Pool
 from smartpipe.container.rows cimport Rows
 
 
+cdef enum:
+    LARGE = 4096  # a value of so many bytes or more is a segment of its own. Measured in FORMAT.md, «The head»
+
+
 cdef class Encoder:
     """The pairs of one block on their way into a data file; used again for the next."""
     cdef uint64_t limit

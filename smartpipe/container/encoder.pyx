@@ -15,8 +15,6 @@ from smartpipe.container.block cimport as_bytes
 
 from smartpipe import errors
 
-# A value of this size or more is a segment of its own. Measured in FORMAT.md, «The head».
-cdef uint64_t LARGE = 4096
 # A head up to this size is compressed with what is quickest at every level but 9: building better tables takes longer
 # than the rest of such a block, to read and to write. Measured in docs/benchmarks/README.md, «Small heads», and
 # docs/engines.md.

@@ -6,6 +6,7 @@ from cpython.bytes cimport PyBytes_GET_SIZE
 
 from smartpipe._codec cimport SP_MEMBER, SP_NONE, SP_PAIR_LENGTHS
 from smartpipe.container.block cimport as_bytes
+from smartpipe.container.encoder cimport LARGE
 from smartpipe.container.group cimport encode_group
 
 from smartpipe import errors
@@ -15,8 +16,6 @@ cdef uint64_t BATCH = 1 << 20
 cdef Py_ssize_t MOST_TOGETHER = 4096
 # A group has so many bytes before it is compressed, its keys included. Measured in docs/shards.md, «Small values».
 cdef uint64_t GROUP = 16 << 10
-# A value of this size or more is compressed alone, as in any record. FORMAT.md, «The head».
-cdef Py_ssize_t LARGE = 4096
 
 
 cdef class Members:
