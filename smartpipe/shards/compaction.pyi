@@ -13,14 +13,7 @@ class Stopped(Exception): ...
 
 @disjoint_base
 class Copying:
-    def __init__(
-        self,
-        shard: Shard,
-        output: Shard,
-        level: int,
-        progress: Callable[[int], object] | None,
-        before: int,
-    ) -> None: ...
+    def __init__(self, shard: Shard, output: Shard, level: int) -> None: ...
 
 def compact(
     store: ShardSet, dead: float, level: int, progress: Callable[[int, int], object] | None

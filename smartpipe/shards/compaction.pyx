@@ -173,6 +173,7 @@ def _replace(ShardSet store, list inputs, int level, progress):
     """Copy what counts of some shards, and let the copy take their place; (records, bytes before, bytes after, id of
     the copy), None where others were faster."""
     cdef Shard shard, output
+    cdef Copying copying
     cdef uint64_t records = 0, before = 0, after = 0
     manifests = store.folder.manifests
     with store.table:
@@ -191,8 +192,9 @@ def _replace(ShardSet store, list inputs, int level, progress):
         for shard, blocks, tombstones in plans:
             try:
                 check_whole(shard.layout)
-                records += Copying(shard, output, level, progress, before).copy(blocks)
-                records += Copying(shard, output, level, None, 0).copy(needed(store, shard, tombstones, inputs))
+                copying = Copying(shard, output, level)
+                records += copying.copy(blocks, progress, before)
+                records += copying.copy(needed(store, shard, tombstones, inputs), None, 0)
             except errors.CorruptError as error:
                 raise _Damaged(shard) from error
             before += shard.layout.totals().end
@@ -277,25 +279,22 @@ cdef class Copying:
     are stored. Only small values that were compressed alone, or with others that are dead now, are compressed again."""
     cdef Format2 layout
     cdef Shard output
-    cdef object progress
-    cdef uint64_t before
     cdef dict renumbered           # dictionaries, by their numbers in the shard
     cdef Members members           # small values that wait to become a group
     cdef Compressor compressor
     cdef Encoder2 encoder
 
-    def __init__(self, Shard shard, Shard output, int level, progress, uint64_t before):
+    def __init__(self, Shard shard, Shard output, int level):
         self.layout = shard.layout
         self.output = output
-        self.progress = progress
-        self.before = before
         self.renumbered = {}
         self.members = Members(UINT32_MAX)
         self.compressor = Compressor(shard.codec, level)
         self.encoder = Encoder2(UINT32_MAX, shard.codec)
 
-    cdef uint64_t copy(self, list numbers) except? 0:
-        """Copy the records of entries; returns how many entries there are."""
+    cdef uint64_t copy(self, list numbers, progress, uint64_t before) except? 0:
+        """Copy the records of entries; returns how many there are. `progress` is called with the bytes done, of which so
+        many were done before."""
         cdef Near near = Near()
         cdef Py_ssize_t at = 0, stop, count = len(numbers)
         cdef uint64_t end, stored = 0
@@ -316,8 +315,8 @@ cdef class Copying:
             self.layout.source.read_into(near.begin, end - near.begin, near.memory.extend(end - near.begin), None)
             while at < stop:
                 at += self.copy_record(numbers, at, near)
-            if self.progress is not None:
-                self.progress(self.before + end)
+            if progress is not None:
+                progress(before + end)
         self.end_group()
         self.output.output.hand_over()
         return count
