@@ -114,7 +114,7 @@ cdef class Scan(Walk):
         if not self.fits(record):
             raise errors.BlockTooLargeError("the key or the directory is larger than max_block_size allows",
                                             path=self.source.path, offset=offset)
-        return self.lead_is_good(offset) and (not self.check or self.payload_is_good(record, offset))
+        return self.payload_is_good(record, offset) if self.check else self.lead_is_good(offset)
 
     def lead_is_good(self, uint64_t offset):
         """Whether directory and key of a record with a good header match their crc, and a group its members."""
@@ -124,9 +124,8 @@ cdef class Scan(Walk):
         record_decode(self.need(offset, SP_RECORD_HEADER), SP_RECORD_HEADER, self.source.id, offset, &record)
         n = sp_key_position(&record) + record.key_length
         p = self.need(offset, n)
-        if crc32(p + SP_RECORD_HEADER, n - SP_RECORD_HEADER) != record.lead_crc:
-            return False
-        return record.kind != SP_GROUP or group_check(p + sp_key_position(&record), &record) == SP_OK
+        return (crc32(p + SP_RECORD_HEADER, n - SP_RECORD_HEADER) == record.lead_crc
+                and members_are_good(p, &record))
 
     cdef bint payload_is_good(self, sp_record *record, uint64_t offset) except -1:
         cdef const uint8_t *p = self.need(offset, sp_key_position(record) + record.key_length)
@@ -137,7 +136,7 @@ cdef class Scan(Walk):
         if segments == NULL:
             raise MemoryError
         try:
-            good = (directory_decode(p, record, segments, &raw) == SP_OK
+            good = (directory_decode(p, record, segments, &raw) == SP_OK and members_are_good(p, record)
                     and self.crc(head, record.head_stored) == record.head_crc)
             i = 0
             while good and i < record.larges:
@@ -170,3 +169,8 @@ cdef class Scan(Walk):
         elif record.kind == SP_GROUP:
             list_members(self.index, lead, record, offset)
         return self.tally.note(record, offset, raw)
+
+
+cdef bint members_are_good(const uint8_t *lead, const sp_record *record) noexcept:
+    """Whether the table of a group agrees with its record; that of any other record, which has none, does."""
+    return record.kind != SP_GROUP or group_check(lead + sp_key_position(record), record) == SP_OK
