@@ -242,7 +242,7 @@ cdef class Format2(Layout):
         cdef Group group, _before
         with cython.critical_section(self):
             group = self.last_group
-        if group is not None and group.offset == entry.offset:
+        if group is not None and group.record.offset == entry.offset:
             return group
         group = self.read_group(entry, key, near)
         with cython.critical_section(self):

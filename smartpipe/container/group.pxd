@@ -10,10 +10,7 @@ from smartpipe.container.source cimport Source
 
 cdef class Group:
     """A group, read, inflated and found good; threads may share it."""
-    cdef Source source
-    cdef uint64_t offset
-    cdef Block record              # with a pair for each member
-    cdef Buffer memory             # the record as it is stored
+    cdef Block record              # with a pair for each member; keeps what was read
     cdef const uint8_t *table      # of its members
     cdef Buffer places             # of the keys in the table and of the values in the head
     cdef Block member(self, sp_entry *entry, bytes key)

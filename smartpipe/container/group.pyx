@@ -16,24 +16,26 @@ cdef class Group:
     cdef Block member(self, sp_entry *entry, bytes key):
         """The block of a member, as an index lists it; CorruptError where the group has another there."""
         cdef sp_record *record = &self.record.record
+        cdef Source source = self.record.source
+        cdef uint64_t offset = self.record.offset
         cdef sp_member member
         cdef sp_member_place *place
         cdef Block block
         cdef Buffer own
         if (entry.member >= record.pairs or entry.pairs != record.pairs or entry.size != record.size
                 or entry.lead != sp_lead_size(record) or entry.codec != record.codec):
-            raise self.source.failure(SP_LISTED, "the group", key, self.offset)
+            raise source.failure(SP_LISTED, "the group", key, offset)
         sp_member_decode(self.table + SP_MEMBER * <size_t>entry.member, &member)
         place = <sp_member_place *>self.places.data + entry.member
         if member.key_length != entry.key_length or (
                 member.key_length > 0 and memcmp(self.table + place.key, PyBytes_AS_STRING(key),
                                                  member.key_length) != 0):
-            raise self.source.failure(SP_KEY, "the group", key, self.offset)
+            raise source.failure(SP_KEY, "the group", key, offset)
         if member.stamp != entry.stamp or SP_PAIR_LENGTHS + member.value_length != entry.raw:
-            raise self.source.failure(SP_LISTED, "the group", key, self.offset)
-        if entry.raw > self.source.limit:
-            raise errors.BlockTooLargeError(f"{entry.raw} bytes, more than max_block_size, {self.source.limit}",
-                                            path=self.source.path, block=key, offset=self.offset)
+            raise source.failure(SP_LISTED, "the group", key, offset)
+        if entry.raw > source.limit:
+            raise errors.BlockTooLargeError(f"{entry.raw} bytes, more than max_block_size, {source.limit}",
+                                            path=source.path, block=key, offset=offset)
         # A head of one pair without a key, of its own: who keeps a member does not keep the others.
         own = Buffer()
         own.reserve(entry.raw)
@@ -42,8 +44,8 @@ cdef class Group:
         own.append(self.record.head + place.value, member.value_length)
         block = Block.__new__(Block)
         block.key = key
-        block.source = self.source
-        block.offset = self.offset
+        block.source = source
+        block.offset = offset
         block.record.kind = SP_BLOCK
         block.record.pairs = 1
         block.record.head_raw = block.record.head_stored = entry.raw
@@ -60,9 +62,6 @@ cdef Group open_group(Source source, uint64_t offset, sp_record *record, Buffer 
     cdef Block block
     cdef uint64_t raw
     cdef int status
-    group.source = source
-    group.offset = offset
-    group.memory = memory
     group.table = memory.data + sp_key_position(record)
     status = group_check(group.table, record)
     if status != SP_OK:

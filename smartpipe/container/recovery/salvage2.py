@@ -110,7 +110,7 @@ class Salvage2:
                         reason = f"the key occurs again at offset {self.winners[block.key]}, and the last block counts"
                         self._lose("duplicate", item.offset, item.end - item.offset, reason, block.key)
                 else:
-                    key = item.key if item.key is not None or not visit.listed else visit.listed[0].key
+                    key = item.key if item.key is not None else inspection.repaired_key(visit)
                     what = "damaged" if isinstance(block, errors.CorruptError) else "unreadable"
                     reason = str(block.args[0]) if item.is_block else f"the record of kind {item.kind}: {block.args[0]}"
                     if item.is_dictionary:
