@@ -293,8 +293,8 @@ cdef class Copying:
         self.encoder = Encoder2(UINT32_MAX, shard.codec)
 
     cdef uint64_t copy(self, list numbers, progress, uint64_t before) except? 0:
-        """Copy the records of entries; returns how many there are. `progress` is called with the bytes done, of which so
-        many were done before."""
+        """Copy the records of entries; returns how many there are. `progress` is called with the bytes that are done,
+        those `before` the shard included."""
         cdef Near near = Near()
         cdef Py_ssize_t at = 0, stop, count = len(numbers)
         cdef uint64_t end, stored = 0
