@@ -206,12 +206,19 @@ def ask(which: int, number: int, lasting: bool, of_c: bool) -> str:
             stdout=subprocess.PIPE,
             text=True,
         )
+        atexit.register(end, server)
     assert server.stdin is not None
     assert server.stdout is not None
     print(which, number, int(lasting), int(of_c), file=server.stdin, flush=True)
     line = server.stdout.readline()
     assert line, "the process that runs the script has ended"
     return str(json.loads(line))
+
+
+def end(server: subprocess.Popen[str]) -> None:
+    server.kill()
+    with server:  # closes the pipes and waits
+        pass
 
 
 @cache
