@@ -29,5 +29,7 @@ def small_disk(folder: Path) -> Iterator[None]:
     )
     if mounted.returncode != 0:
         pytest.skip("no disk can be mounted here")
-    yield
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from durability.children import Child
 from torture import harness
 from torture.harness import Figures
 
@@ -67,6 +68,17 @@ def test_a_seed_or_what_once_failed_through_the_api(path: Path, tmp_path: Path) 
 def test_seeds_and_what_once_failed_in_a_target(target: str) -> None:
     failure = targets.replay(target).failure
     assert failure is None, failure
+
+
+@pytest.mark.usefixtures("built")
+def test_the_memory_of_who_starts_a_target_is_not_taken_for_its_own() -> None:
+    def work(tell: object) -> None:
+        held = b"x" * (1200 << 20)
+        failure = targets.fuzz("record", 3, 1).failure
+        assert failure is None, failure
+        assert len(held) > targets.MOST << 20
+
+    Child(work).end()
 
 
 @pytest.mark.timeout(900)
