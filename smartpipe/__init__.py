@@ -12,6 +12,7 @@ from smartpipe.container.position import Position
 from smartpipe.container.reader import Entry, Reader, Split
 from smartpipe.container.writer import SmartPipeReader, SmartPipeWriter, Writer
 from smartpipe.errors import (
+    ArtifactNotFound,
     BlockNotFound,
     BlockTooLargeError,
     ClosedError,
@@ -30,6 +31,7 @@ from smartpipe.errors import (
     SmartPipeError,
     StorageError,
     TruncatedError,
+    UnsupportedError,
     WorkerError,
 )
 
@@ -83,6 +85,7 @@ _LATER = {
 }
 
 __all__ = [
+    "ArtifactNotFound",
     "BackupReport",
     "Block",
     "BlockNotFound",
@@ -118,6 +121,7 @@ __all__ = [
     "StorageError",
     "StoreReport",
     "TruncatedError",
+    "UnsupportedError",
     "VerifyReport",
     "WorkerError",
     "Writer",

@@ -320,10 +320,10 @@ cdef int unlock_range(Descriptor file, int64_t start, int64_t length) except -1:
     return 0
 
 
-def locked_range(Descriptor file, int64_t start, int64_t length, exclusive=True):
-    """Lock so many bytes of an open file, all of them with 0, without waiting; False where another open file has one of
-    them."""
-    return bool(lock_range(file, start, length, exclusive, False))
+def locked_range(Descriptor file, int64_t start, int64_t length, exclusive=True, wait=False):
+    """Lock so many bytes of an open file, all of them with 0; False where another open file has one of them and this
+    does not wait."""
+    return bool(lock_range(file, start, length, exclusive, wait))
 
 
 def unlocked_range(Descriptor file, int64_t start, int64_t length):

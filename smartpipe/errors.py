@@ -56,6 +56,9 @@ class FormatError(SmartPipeError):
 class CorruptError(SmartPipeError):
     """Bytes of the pipe are not what was written."""
 
+    is_dropped = False
+    """Whether a location that found it has removed the copy."""
+
 
 class TruncatedError(CorruptError):
     """A file of the pipe ends before what it should hold."""
@@ -71,6 +74,10 @@ class BlockNotFound(SmartPipeError, KeyError):
 
 class PairNotFound(SmartPipeError, KeyError):
     """The block has no pair with this key, or none that was selected."""
+
+
+class ArtifactNotFound(SmartPipeError, KeyError):
+    """The store has no such artifact, archive or record; ``block`` is the key that the place does not have."""
 
 
 class PipeNotFoundError(SmartPipeError, FileNotFoundError):
@@ -115,6 +122,10 @@ class CollisionError(SmartPipeError):
     """Another content is stored under this key."""
 
 
+class UnsupportedError(SmartPipeError):
+    """The place can not do this, or it was not allowed to."""
+
+
 class EngineError(SmartPipeError):
     """A codec has no engine here, or its engine failed."""
 
@@ -137,6 +148,10 @@ class StorageError(SmartPipeError, OSError):
         super().__init__(reason, path=path, block=block, offset=offset)
         self.errno = number
         self.filename = path
+
+
+OF_ONE_NAME = frozenset((errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ENOTDIR, errno.ELOOP, errno.EISDIR))
+"""Numbers of errors that a file system has with one name and not with the next."""
 
 
 @contextmanager

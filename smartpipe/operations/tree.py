@@ -23,9 +23,6 @@ LONGEST_NAME = 255
 LONGEST_PATH = 4095
 """Bytes that a system takes for a name, and for a path."""
 
-OF_ONE_NAME = frozenset((errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ENOTDIR, errno.ELOOP, errno.EISDIR))
-"""Errors that the target has with one name and not with the next."""
-
 OnError = Literal["raise", "skip"] | Callable[[smartpipe.SmartPipeError], object]
 Handler = Callable[[smartpipe.SmartPipeError], object]
 
@@ -283,7 +280,7 @@ class _Target:
                 reason = "a link, or what is no folder, is in the place of a folder above it"
             elif error.errno == errno.EISDIR:
                 reason = "a folder is in the place of the file"
-            elif error.errno in OF_ONE_NAME:
+            elif error.errno in errors.OF_ONE_NAME:
                 reason = f"the system takes no such name: {error.strerror}"
             else:
                 raise smartpipe.StorageError(str(error.strerror), path=path, number=error.errno) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,8 @@ LAYERS = [
     ["container"],
     [""],  # smartpipe/__init__.py, the table of contents; it finds operations when they are first asked for
     ["shards"],
+    ["locations"],
+    ["stores"],
     ["operations"],
     ["integrations"],
     ["cli", "__main__"],
@@ -161,6 +164,23 @@ print(*sorted(sys.modules))
 """
     loaded = run(code, tmp_path / "pipe").split()
     assert not [name for name in loaded if any(name == heavy or name.startswith(heavy + ".") for heavy in HEAVY)]
+
+
+def test_a_module_needs_its_packages_only_where_it_calls_them() -> None:
+    """What is not needed to install smartpipe is an extra, which a module imports in the function that needs it."""
+    needed = {"smartpipe", "deflate", "zlib_ng", "cython", "cpython", "libc"} | sys.stdlib_module_names
+    for name, path in modules():
+        if path.suffix == ".py" and layer(name) < layer("operations"):
+            tree = ast.parse(path.read_text())
+            for node in tree.body:
+                roots = (
+                    {alias.name.split(".")[0] for alias in node.names}
+                    if isinstance(node, ast.Import)
+                    else {(node.module or "").split(".")[0]}
+                    if isinstance(node, ast.ImportFrom)
+                    else set()
+                )
+                assert roots <= needed, f"{path}: {roots - needed}"
 
 
 def test_every_public_name_is_there() -> None:

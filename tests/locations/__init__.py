@@ -1,0 +1,5 @@
+"""What locations do."""
+
+import pytest
+
+pytest.register_assert_rewrite("locations.contract")
