@@ -15,11 +15,13 @@ SOURCES := setup.py pyproject.toml $(shell find csrc smartpipe -name '*.[ch]' -n
 demo: $(VENV)/demo
 	$(BIN)/python examples/demo.py
 
-# All tests; then, with the Python binding of the compressor, those again that are not about crashes and bad files.
+# All tests; then, with the Python binding of the compressor, those again that reach it and are not about crashes and
+# bad files.
 test: $(VENV)/lint
 	sh tests/system.sh
 	$(BIN)/python -m pytest tests $(SIDE_BY_SIDE)
-	SMARTPIPE_ENGINE=python $(BIN)/python -m pytest tests $(SIDE_BY_SIDE) --ignore tests/durability --ignore tests/hostile
+	SMARTPIPE_ENGINE=python $(BIN)/python -m pytest tests $(SIDE_BY_SIDE) --ignore tests/durability --ignore tests/hostile \
+		--ignore tests/locations --ignore tests/stores
 
 # The tests again, with extensions that stop at every access to memory that is not theirs and at undefined behaviour.
 sanitize: $(VENV)/lint
@@ -35,9 +37,9 @@ lint: $(VENV)/lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint smartpipe
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest --concise --allowlist tests/typed/stubtest.txt \
-		smartpipe._codec smartpipe._platform smartpipe.container smartpipe.shards
+		smartpipe._codec smartpipe._platform smartpipe.container smartpipe.shards smartpipe.stores
 
-# With QUICK=1 less of everything: under three minutes, besides installing.
+# With QUICK=1 less of everything: under four minutes, besides installing.
 bench: $(VENV)/bench
 	$(BIN)/python -m bench $(if $(QUICK),--quick)
 

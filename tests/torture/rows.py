@@ -38,6 +38,7 @@ WEIGHTS = {
     "shards.test_adoption": 3,
     "shards.test_many_processes": 6,
     "shards.test_power": 3,
+    "stores.test_histories": 4,
 }
 # Rows that are tests of pytest.
 TESTED = {

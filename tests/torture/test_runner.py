@@ -120,7 +120,7 @@ def test_every_row_of_the_tests_is_run() -> None:
     tests = rows.TESTS
     found = {
         f"{path.parent.name}.{path.stem}"
-        for folder in ("durability", "hostile", "shards")
+        for folder in ("durability", "hostile", "shards", "stores")
         for path in (tests / folder).glob("test_*.py")
         if re.search(r"^LONG = ", path.read_text(), re.MULTILINE)
     }

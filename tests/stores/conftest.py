@@ -1,0 +1,3 @@
+from .places import location, shared
+
+__all__ = ["location", "shared"]
