@@ -6,9 +6,12 @@ import json
 import os
 import select
 import sys
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from smartpipe.cli.keys import show, show_text
+
+if TYPE_CHECKING:
+    from smartpipe import SmartPipeError
 
 
 def write(data: bytes) -> None:
@@ -45,12 +48,27 @@ def flush() -> None:
 
 def complain(text: str) -> None:
     """Write one line to standard error; what would be more than a line, or move the cursor, is escaped."""
+    text = text.replace("overwrite=True", "--overwrite")  # what errors advise is for callers in Python
     if sys.stderr is not None:
         try:
             sys.stderr.buffer.write(f"smartpipe: {show_text(text)}\n".encode())
             sys.stderr.buffer.flush()
         except OSError:
             pass
+
+
+def complain_of(error: SmartPipeError) -> None:
+    """Say what is wrong with a part of what is done; the rest of it goes on."""
+    complain(str(error))
+
+
+def numbers(found: dict[str, int], as_json: bool) -> None:
+    """Write names and numbers, a line for each or as JSON."""
+    if as_json:
+        json_line(found)
+        return
+    for name, number in found.items():
+        line(f"{name.replace('_', ' '):<16}{number:>16,}")
 
 
 def is_closed() -> bool:

@@ -34,6 +34,7 @@ COMMANDS = {
     "extract": "smartpipe.cli.folder:extract",
     "import": "smartpipe.cli.folder:import_",
     "store": "smartpipe.cli.store:store",
+    "artifacts": "smartpipe.cli.artifacts:artifacts",
     "engines": "smartpipe.cli.engines:engines",
 }
 

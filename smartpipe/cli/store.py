@@ -132,7 +132,7 @@ def rm(context: click.Context, path: str, blocks: tuple[bytes, ...]) -> None:
                 opened.delete(block)
             except smartpipe.BlockNotFound as error:
                 missing = True
-                output.complain(str(error))
+                output.complain_of(error)
     context.exit(1 if missing else 0)
 
 
@@ -143,11 +143,7 @@ def stats(path: str, as_json: bool) -> None:
     """Say how much there is, and how much of it is dead."""
     with smartpipe.ShardStore(path, "r") as opened:
         found = opened.stats()
-    if as_json:
-        output.json_line(found)
-        return
-    for name, number in found.items():
-        output.line(f"{name.replace('_', ' '):<16}{number:>16,}")
+    output.numbers(found, as_json)
 
 
 @store.command()
@@ -251,7 +247,9 @@ def pack(context: click.Context, folder: str, path: str, overwrite: bool, option
     it changes meanwhile, is too large, or has another content in STORE, is an error; the others are stored.
     """
     with bar("pack", unit="bytes") as progress:
-        counts = smartpipe.pack(folder, path, overwrite=overwrite, on_error=_complain, progress=progress, **options)
+        counts = smartpipe.pack(
+            folder, path, overwrite=overwrite, on_error=output.complain_of, progress=progress, **options
+        )
     _print_counts(path, counts)
     context.exit(1 if counts["failed"] else 0)
 
@@ -270,7 +268,7 @@ def unpack(context: click.Context, path: str, folder: str, overwrite: bool) -> N
     is followed.
     """
     with bar("unpack", unit="files") as progress:
-        counts = smartpipe.unpack(path, folder, overwrite=overwrite, on_error=_complain, progress=progress)
+        counts = smartpipe.unpack(path, folder, overwrite=overwrite, on_error=output.complain_of, progress=progress)
     _print_counts(folder, counts)
     context.exit(1 if counts["failed"] else 0)
 
@@ -279,10 +277,6 @@ def _existing(path: str) -> smartpipe.ShardStore:
     """A store for writing that is there already: what only makes one smaller begins none."""
     open_folder(path, False)
     return smartpipe.ShardStore(path)
-
-
-def _complain(error: smartpipe.SmartPipeError) -> None:
-    output.complain(str(error))
 
 
 def _print_counts(path: str, counts: dict[str, int]) -> None:

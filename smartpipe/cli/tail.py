@@ -56,7 +56,7 @@ def tail(
     def fail(error: smartpipe.SmartPipeError) -> None:
         nonlocal failed
         failed = True
-        output.complain(str(error))
+        output.complain_of(error)
 
     with smartpipe.open(pipe) as reader:
         for name, block in _blocks(reader, max(len(reader) - count, 0), key, timeout, fail):
