@@ -70,26 +70,33 @@ def serve(port: int) -> subprocess.Popen[bytes]:
     sys.exit("demo: pydoc did not start its server")
 
 
-def main() -> None:
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir()
-    crawl, records = str(FOLDER / "pydoc"), str(FOLDER / "records")
-
-    say(f"1. Crawl: {PAGES} pages of Python's own documentation, served on this machine, into one compressed pipe.")
+def crawl(prefix: str) -> str:
+    """Crawl pydoc's pages into a pipe; returns the url of the site, which has ended then."""
     port = free_port()
     server = serve(port)
+    site = f"http://localhost:{port}/"
     try:
-        run("crawl", f"http://localhost:{port}/", "-o", crawl, "--max-pages", str(PAGES))
+        run("crawl", site, "-o", prefix, "--max-pages", str(PAGES))
     finally:
         server.kill()
         server.wait()
+    return site
+
+
+def main() -> None:
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    prefix, records = str(FOLDER / "pydoc"), str(FOLDER / "records")
+
+    say(f"1. Crawl: {PAGES} pages of Python's own documentation, served on this machine, into one compressed pipe.")
+    site = crawl(prefix)
 
     say("2. What is in it.")
-    run("info", crawl, lines=9)
-    run("ls", crawl, lines=10)
+    run("info", prefix, lines=9)
+    run("ls", prefix, lines=10)
 
     say("3. Open one block to debug it: only what is asked for is read and inflated.")
-    with smartpipe.open(crawl) as pipe:
+    with smartpipe.open(prefix) as pipe:
         key = next(key for key in pipe if key.endswith(b"/argparse.html"))
         block = pipe[key]
         print(f">>> pipe[{key!r}].sizes()\n{block.sizes()}")
@@ -100,10 +107,10 @@ def main() -> None:
 
     say("4. Run over everything again, on all cores: title, text and links of every page, as JSON, into a second pipe.")
     begin = time.perf_counter()
-    run("map", crawl, records, "pages:record", "--select", "raw", "--compress", "zlib")
+    run("map", prefix, records, "pages:record", "--select", "raw", "--compress", "zlib")
     seconds = time.perf_counter() - begin
 
-    with smartpipe.open(crawl) as source, smartpipe.open(records) as result:
+    with smartpipe.open(prefix) as source, smartpipe.open(records) as result:
         before, after = source.stats(), result.stats()
         begin = time.perf_counter()
         for _, block in source.items():
@@ -120,8 +127,8 @@ def main() -> None:
     print(f"read back    in {reading:.2f} s, {raw / reading:,.0f} MB/s, every pair, one thread")
     say("Try next:")
     print(f"{sys.executable} -m smartpipe ls --top {records}")
-    print(f"{sys.executable} -m smartpipe cat {records} 'http://localhost:{port}/json.html' result")
-    print(f"{sys.executable} -m smartpipe grep 'raise [A-Z]' {crawl} --key raw")
+    print(f"{sys.executable} -m smartpipe cat {records} '{site}json.html' result")
+    print(f"{sys.executable} -m smartpipe grep 'raise [A-Z]' {prefix} --key raw")
     print(f"{sys.executable} -m smartpipe crawl https://example.org -o example     # any site, with a network")
 
 

@@ -1,4 +1,4 @@
-"""What `make demo` does with each page: the function for `smartpipe map`.
+"""What the examples do with each page.
 
 cd examples && smartpipe map ../demo/pydoc ../demo/records pages:record --select raw
 """
@@ -6,6 +6,7 @@ cd examples && smartpipe map ../demo/pydoc ../demo/records pages:record --select
 from __future__ import annotations
 
 import json
+from typing import Any
 from urllib.parse import urljoin
 
 import lxml.html
@@ -14,7 +15,13 @@ import smartpipe
 
 
 def record(key: bytes, block: smartpipe.Block) -> dict[bytes, bytes] | None:
-    """Return title, text and links of a page as JSON; None, which drops the block, for what is no page."""
+    """Return what `extracted` does as JSON; None, which drops the block, for what is no page."""
+    found = extracted(key, block)
+    return None if found is None else {b"result": json.dumps(found).encode()}
+
+
+def extracted(key: bytes, block: smartpipe.Block) -> dict[str, Any] | None:
+    """Return title, text and links of a page; None for what is no page."""
     raw = block.get(b"raw")
     if not raw:
         return None
@@ -25,7 +32,7 @@ def record(key: bytes, block: smartpipe.Block) -> dict[bytes, bytes] | None:
         element.drop_tree()
     links = sorted({link for href in page.xpath("//a/@href") if (link := absolute(url, href))})
     text = " ".join(page.text_content().split())
-    return {b"result": json.dumps({"title": title.strip(), "text": text, "links": links}).encode()}
+    return {"title": title.strip(), "text": text, "links": links}
 
 
 def absolute(url: str, href: str) -> str | None:
