@@ -6,25 +6,35 @@ import os
 import sys
 from pathlib import Path
 
-from bench.corpus import DEBIAN, FOLDERS, RESULTS, artifact_blocks, page_blocks, pages_folder, save, small_blocks
+from bench.corpus import (
+    DEBIAN,
+    FOLDERS,
+    RESULTS,
+    artifact_blocks,
+    page_blocks,
+    pages_folder,
+    python_values,
+    save,
+    small_blocks,
+)
 from bench.goals import goals
 from bench.machine import describe
 from bench.plots import draw
 from bench.report import markdown, publish
 from bench.results import Results
 from bench.run import Figures, Runner
-from bench.workloads import ARTIFACTS, QUICK_ARTIFACTS, workloads
+from bench.workloads import ARTIFACTS, OBJECTS, QUICK_ARTIFACTS, QUICK_OBJECTS, workloads
 
 DOCS = Path(__file__).parents[1] / "docs" / "benchmarks"
 
-# Rounds, pages at most, small pairs and artifacts of a full run and of a quick one.
-FULL = 5, 2000, 1_000_000, ARTIFACTS
-QUICK = 1, 200, 100_000, QUICK_ARTIFACTS
+# Rounds, pages at most, small pairs, artifacts and Python values of a full run and of a quick one.
+FULL = 5, 2000, 1_000_000, ARTIFACTS, OBJECTS
+QUICK = 1, 200, 100_000, QUICK_ARTIFACTS, QUICK_OBJECTS
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less of everything, one round: under three minutes")
+    parser.add_argument("--quick", action="store_true", help="less of everything, one round: under four minutes")
     parser.add_argument("--rounds", type=int, help="how often everything is measured (default: 5, quick: 1)")
     parser.add_argument(
         "--only", metavar="NAME", action="append", help="only workloads with this in their names; may be given again"
@@ -57,7 +67,7 @@ def main() -> None:
 
 def measure(options: argparse.Namespace) -> dict[str, object]:
     """Measure what was asked for; return what is kept of it."""
-    rounds, most, pairs, artifacts = QUICK if options.quick else FULL
+    rounds, most, pairs, artifacts, objects = QUICK if options.quick else FULL
     rounds = options.rounds or rounds
     folder = (options.corpus or pages_folder()).resolve()
     pages, small = page_blocks(folder, most), small_blocks(pairs)
@@ -66,6 +76,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         "pages": save(pages, RESULTS / "corpora" / "pages"),
         "small": save(small, RESULTS / "corpora" / "small"),
         "artifacts": save(artifact_blocks(pages, artifacts), RESULTS / "corpora" / "artifacts"),
+        "objects": save(python_values(pages, objects), RESULTS / "corpora" / "objects"),
     }
     machine = describe(options.stores if options.stores.exists() else RESULTS)
     cores = os.cpu_count() or 1
@@ -75,7 +86,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
     source = " and ".join(DEBIAN) if all((folder / part).is_dir() for part in FOLDERS) else folder.name
     machine["corpus"] = (
         f"Pages: {len(pages):,} from {source}, {raw / 1e6:.1f} MB of pairs. Small pairs: {pairs:,}. "
-        f"Artifacts: {artifacts:,}"
+        f"Artifacts: {artifacts:,}. Python values: {objects:,}"
     )
     # What the system still has to write goes to the disk first.
     os.sync()

@@ -1,6 +1,6 @@
 """One measurement, in a process of its own: `python -m bench.child JOB`. The job and the answer are JSON.
 
-A job says who (`rival`, `codec`, `level`, `threads`), what (`action`), on which blocks (`corpus`, a file of them, or
+A job says who (`rival`, `codec`, `level`, `threads`), what (`action`), on which blocks (`corpus`, a file of `data`, or
 `count`, a number of keys), and in which `folder`: an empty one to write into, or what was written. The answer has
 
 - `seconds`, of the fastest of up to `runs` runs, with no further one after `enough` seconds, or the median of one call
@@ -26,7 +26,8 @@ from statistics import median
 from typing import Any
 
 from bench.corpus import SEED, Block, Keys, key, load
-from bench.keeping import keep, looking_up
+from bench.keeping import keep, keep_objects, looking_up
+from bench.rivals.objects import ObjectKeeper
 from bench.rivals.rival import Form, Rival, Store, rival
 from bench.rivals.store import Keeper
 from bench.workloads import is_own
@@ -54,9 +55,11 @@ def answer_to(job: dict[str, str | int]) -> Answer:
     contender = rival(str(job["rival"]), Form(str(job["codec"]), int(job["level"]), int(job["threads"])))
     folder = Path(str(job["folder"]))
     count = int(job["count"])
-    blocks: list[Block] | Keys = load(Path(str(job["corpus"])))[: count or None] if job["corpus"] else Keys(count)
+    blocks: list[Any] | Keys = load(Path(str(job["corpus"])))[: count or None] if job["corpus"] else Keys(count)
     action = str(job["action"])
     watch = Watch(int(job["runs"]), float(job["enough"]))
+    if job["data"] == "objects" and isinstance(contender, ObjectKeeper):
+        return keep_objects(contender, action, folder, blocks, watch)
     if isinstance(contender, Keeper):
         return keep(contender, action, folder, blocks, int(job["processes"]), watch)
     if isinstance(blocks, list):

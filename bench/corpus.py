@@ -1,8 +1,9 @@
 """The data that everybody writes and reads: blocks of (key, pairs), the same in every run and process.
 
-Four kinds. *pages*: a block per html page of a folder, of 41 KB on average, with the pairs raw, response, result and
+Five kinds. *pages*: a block per html page of a folder, of 41 KB on average, with the pairs raw, response, result and
 log. *small*: 100 pairs a block, of 9 and 24 bytes. *keys*: blocks of one pair of 8 bytes, as many as wanted, in no
-order. *artifacts*: one pair of 200 B to 4 KB with an empty key, under its SHA-256: pieces of pages.
+order. *artifacts*: one pair of 200 B to 4 KB with an empty key, under its SHA-256: pieces of pages. *objects*: no
+blocks but Python values whose pickles have 200 B to 4 KB: dictionaries of a url, a number and a piece of a page.
 """
 
 import json
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 Block = tuple[bytes, dict[bytes, bytes]]
@@ -146,6 +148,22 @@ def artifact_blocks(pages: list[Block], count: int) -> list[Block]:
     return [(digest, {b"": value}) for digest, value in found.items()]
 
 
+def python_values(pages: list[Block], count: int) -> list[dict[str, Any]]:
+    """Return so many Python values, all different: the number of each is its place here."""
+    numbers = random.Random(SEED)
+    values: list[dict[str, Any]] = []
+    while len(values) < count:
+        url, pairs = numbers.choice(pages)
+        raw, value = pairs[b"raw"], {"url": url.decode(), "number": len(values), "text": ""}
+        place, size = numbers.randrange(len(raw)), numbers.randint(SMALLEST, LARGEST)
+        room = max(size - len(pickle.dumps(value, protocol=5)), 0)
+        value["text"] = (raw[place:] + raw * (1 + room // len(raw)))[:room].decode("utf-8", "ignore")
+        # A long url leaves no room for a short text, and a text may be less than its bytes.
+        if SMALLEST <= len(pickle.dumps(value, protocol=5)) <= LARGEST:
+            values.append(value)
+    return values
+
+
 def key(number: int) -> bytes:
     """The key of a block of the third kind."""
     return b"http://localhost/%016x" % (number * SPREAD & (1 << 64) - 1)
@@ -169,16 +187,16 @@ class Keys:
             yield from portion
 
 
-def save(blocks: list[Block], path: Path) -> Path:
-    """Keep blocks for the processes that measure."""
+def save(blocks: list[Block] | list[dict[str, Any]], path: Path) -> Path:
+    """Keep blocks, or Python values, for the processes that measure."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         pickle.dump(blocks, file, protocol=5)
     return path
 
 
-def load(path: Path) -> list[Block]:
-    """Return the blocks that were kept."""
+def load(path: Path) -> list[Any]:
+    """Return the blocks, or the Python values, that were kept."""
     with path.open("rb") as file:
-        blocks: list[Block] = pickle.load(file)
-    return blocks
+        kept: list[Any] = pickle.load(file)
+    return kept

@@ -1,9 +1,10 @@
-"""What issues 4 and 5 want to be reached, and what came out. A goal that is not reached is said, and fails nothing."""
+"""What issues 4 to 6 want to be reached, and what came out. A goal that is not reached is said, and fails nothing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.results import Results
+from bench.workloads import GZIP, SHARDS
 
 LMDB = ("LMDB, entry a pair", "LMDB, entry a block")
 LEFT_OUT = "was left out"
@@ -49,7 +50,7 @@ class Goal:
 
 def goals(results: Results) -> list[Goal]:
     """Return every line of the issues, in their order, but those of workloads that were left out."""
-    groups = (writing, reading, parts, lookups, small_pairs, growth, artifacts, shards)
+    groups = (writing, reading, parts, lookups, small_pairs, growth, artifacts, shards, objects)
     return [goal for group in groups for goal in group(results) if not goal.missing.endswith(LEFT_OUT)]
 
 
@@ -194,3 +195,22 @@ def shards(results: Results) -> Iterator[Goal]:
             yield Goal(promise, results.median("shards", name), 0.2, "s", most=True)
         else:
             yield Goal(promise, None, 0.2, "s", most=True, missing=reason(results, "shards", [name]))
+
+
+def objects(results: Results) -> Iterator[Goal]:
+    """Python values in a store of artifacts on shards, beside a gzip file each as the document has it."""
+    write, gzip = "objects-write", (GZIP,)
+    count = f"{results.workloads[write].entrants[0].count:,}"
+    yield faster(results, f"{count} Python values written, of a gzip file each", write, SHARDS, gzip, 5)
+    yield faster(results, "… read in order, of a gzip file each", "objects-read", SHARDS, gzip, 4)
+    yield faster(results, "… read at random, of a gzip file each", "objects-get", SHARDS, gzip, 4)
+    yield faster(results, "… read at random from the disk, of a gzip file each", "objects-cold", SHARDS, gzip, 4)
+    files, bytes_on_disk = f"files and folders of {count} Python values", "bytes on disk, of a gzip file each"
+    if all(results.measured(write, name) for name in (SHARDS, GZIP)):
+        yield Goal(files, results.amount(write, SHARDS, "files"), 19, "files", most=True)
+        part = results.amount(write, SHARDS, "stored") / results.amount(write, GZIP, "stored")
+        yield Goal(bytes_on_disk, part, 0.4, most=True)
+    else:
+        missing = reason(results, write, [name for name in (SHARDS, GZIP) if not results.measured(write, name)])
+        yield Goal(files, None, 19, "files", most=True, missing=missing)
+        yield Goal(bytes_on_disk, None, 0.4, most=True, missing=missing)

@@ -1,4 +1,5 @@
-"""What child.py measures of stores of small values: put, got, deleted and compacted, by one process or several.
+"""What child.py measures of stores of small values: put, got, deleted and compacted, by one process or several; and of
+Python values written and read, with pickling.
 
 Several processes open the same store, and each does its share of the values; their time is that from the first
 beginning to the last end. What changes a store is done to a copy of what was made, once. Beside what the answers of
@@ -17,11 +18,13 @@ from contextlib import closing, contextmanager
 from itertools import starmap
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from bench.corpus import SEED, Block, key
+from bench.rivals.objects import ObjectKeeper, Objects
 from bench.rivals.rival import Rival
 from bench.rivals.store import Keeper, Value, Values
 
@@ -187,6 +190,109 @@ def got(opened: Values, name: bytes) -> bytes | None:
 def room(folder: Path) -> int:
     """Return what all files and folders below one take of the disk, in bytes."""
     return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
+
+
+# Python values
+
+
+def keep_objects(
+    contender: ObjectKeeper, action: str, folder: Path, values: list[dict[str, Any]], watch: Any
+) -> Answer:
+    """Let one process write all values, or read them. Whether equal ones come back is looked at beside the clock."""
+    amount: Answer = {"blocks": len(values), "pairs": len(values)}
+    if action == "make":
+        contender.begin(folder)
+        write_objects(contender, "write", folder, values)
+        return {}
+    if action == "get_cold":
+        return getting_cold(contender, folder, values, watch) | amount
+    if action in OBJECT_READS:
+        with closing(contender.open_objects(folder, False)) as opened:
+            run = OBJECT_READS[action](opened, values)
+            characters = sum(len(value["text"]) for value in values)
+            while watch.again():
+                with watch:
+                    found = run()
+                if found != characters:
+                    raise RuntimeError(f"{action} gave {found} characters of {characters}")
+            check_objects(opened, values)
+        return watch.answer() | amount
+    while watch.again():
+        copy = folder / "run"
+        copy.mkdir()
+        contender.begin(copy)
+        os.sync()
+        with watch:
+            write_objects(contender, action, copy, values)
+        amount |= {"stored": room(copy), "files": sum(1 for _ in copy.rglob("*"))}
+        with closing(contender.open_objects(copy, False)) as opened:
+            check_objects(opened, values)
+        shutil.rmtree(copy)
+    return watch.answer() | amount
+
+
+def write_objects(contender: ObjectKeeper, action: str, folder: Path, values: list[dict[str, Any]]) -> None:
+    with closing(contender.open_objects(folder, True)) as opened:
+        getattr(opened, action)(values)
+
+
+def read_objects(opened: Objects, values: list[dict[str, Any]]) -> Callable[[], int]:
+    def run() -> int:
+        total = 0
+        for value in opened.read():
+            total += len(value["text"])
+        return total
+
+    return run
+
+
+def get_objects(opened: Objects, values: list[dict[str, Any]]) -> Callable[[], int]:
+    names = opened.names(values)
+    get, names = opened.get, random.Random(SEED).sample(names, len(names))
+
+    def run() -> int:
+        total = 0
+        for name in names:
+            total += len(get(name)["text"])
+        return total
+
+    return run
+
+
+def getting_cold(contender: ObjectKeeper, folder: Path, values: list[dict[str, Any]], watch: Any) -> Answer:
+    """Open a store and read its values at random, when no file of it is in memory. The names of files, and where these
+    are on the disk, stay in memory: it takes more rights to let the system forget them."""
+    with closing(contender.open_objects(folder, False)) as opened:
+        names = opened.names(values)
+    watch.most = 1
+    forget(folder)
+    with watch, closing(contender.open_objects(folder, False)) as opened:
+        get = opened.get
+        found = [get(name) for name in random.Random(SEED).sample(names, len(names))]
+    if sorted(found, key=itemgetter("number")) != values:
+        raise RuntimeError("other values came back than were written")
+    return watch.answer()
+
+
+def forget(folder: Path) -> None:
+    """Let the system forget what is in the files of a folder."""
+    os.sync()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            file = os.open(path, os.O_RDONLY)
+            try:
+                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(file)
+
+
+OBJECT_READS = {"read_objects": read_objects, "get_objects": get_objects}
+
+
+def check_objects(opened: Objects, values: list[dict[str, Any]]) -> None:
+    """Make sure that all values are there, equal to what they were."""
+    if sorted(opened.read(), key=itemgetter("number")) != values:
+        raise RuntimeError("other values came back than were written")
 
 
 # Several processes

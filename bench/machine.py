@@ -27,6 +27,7 @@ PACKAGES = (
     "msgpack",
     "lmdb",
     "diskcache",
+    "joblib",
     "rocksdict",
     "pyarrow",
 )

@@ -23,6 +23,8 @@ CHARTS = {
     "artifacts-write": ("artifacts-put", "artifacts-put-many"),
     "artifacts-read": ("artifacts-get", "artifacts-items"),
     "artifacts-delete": ("artifacts-delete", "artifacts-compact"),
+    "objects-write": ("objects-write",),
+    "objects-read": ("objects-read", "objects-get", "objects-cold"),
 }
 ROW = 0.22  # inches of a bar
 

@@ -21,7 +21,7 @@ def main() -> None:
     known = {workload.name: workload for workload in workloads(quick=False)}
     workload = known[options.workload]
     entrant = next(entrant for entrant in workload.entrants if entrant.name == options.entrant)
-    corpora = {name: RESULTS / "corpora" / name for name in ("pages", "small", "artifacts")}
+    corpora = {name: RESULTS / "corpora" / name for name in ("pages", "small", "artifacts", "objects")}
     # Often enough that the start of the process, and what is read before the work, count little.
     runner = Runner(corpora, RESULTS / "stores", print, runs=1_000_000, enough=SECONDS)
     record = RESULTS / "perf.data"

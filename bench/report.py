@@ -27,9 +27,9 @@ def markdown(results: Results) -> str:
 HOW = """\
 Medians of the rounds, and in brackets the lowest and the highest. *Of smartpipe* is how many times as fast a row is
 as smartpipe's first row, or its row for the same: the median of the ratios of the rounds, and above 1 it is faster
-than smartpipe. *On disk* are all files, of artifacts what they and their folders take of it; *files* counts both;
-*memory* is the growth at its peak, mapped files included, *cores* the processor time by the time. Rows in italics are
-no contenders, but what lies beneath."""
+than smartpipe. *On disk* are all files, of artifacts and Python values what they and their folders take of it; *files*
+counts both; *memory* is the growth at its peak, mapped files included, *cores* the processor time by the time. Rows in
+italics are no contenders, but what lies beneath."""
 
 
 def header(results: Results) -> str:
@@ -117,7 +117,7 @@ def opponent(workload: Workload, entrant: Entrant) -> Entrant:
 
 
 def relative(results: Results, workload: Workload, entrant: Entrant) -> str:
-    other = base(workload) if workload.data not in ("keys", "artifacts") else opponent(workload, entrant)
+    other = base(workload) if workload.data not in ("keys", "artifacts", "objects") else opponent(workload, entrant)
     if entrant.action in ("get", "pair"):
         other = opponent(workload, entrant)
     if entrant == other or not results.measured(workload.name, other.name):

@@ -90,6 +90,7 @@ class Runner:
             "threads": entrant.threads,
             "processes": entrant.processes,
             "action": action,
+            "data": workload.data,
             "corpus": str(self.corpora.get(workload.data, "")),
             "count": entrant.count,
             "folder": str(folder),

@@ -10,12 +10,12 @@ from bench.rivals.limits import joined
 from bench.rivals.rival import Form, Rival, Store, rival
 from bench.workloads import is_own, workloads
 
-# Those that keep artifacts, and keys in many shards, are in test_keeping.py.
+# Those that keep artifacts, Python values, and keys in many shards, are in test_keeping.py.
 ENTRANTS = [
     entrant
     for workload in workloads(quick=True)
     for entrant in workload.entrants
-    if workload.data != "artifacts" and entrant.rival != "shards.Thirty"
+    if workload.data not in ("artifacts", "objects") and entrant.rival != "shards.Thirty"
 ]
 FORMS = dict.fromkeys((each.rival, Form(each.codec, each.level, each.threads)) for each in ENTRANTS)
 CONTENDERS = [case for case in FORMS if not case[0].startswith("limits.")]

@@ -1,5 +1,6 @@
 """What is measured: workloads, and who takes part in each."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 SELF = "smartpipe"
@@ -18,15 +19,17 @@ QUICK_OPEN = (200_000,)
 # Who finds a block by its key. SQLite takes ten minutes to write the most of them, and is constant as LMDB is.
 OPENED = (SELF, "original", "bagz", "LMDB, entry a block", "RocksDB", "SQLite")
 
-# How many artifacts there are, and how many of them the goals are about; how many keys lie in many shards.
+# How many artifacts there are, and how many of them the goals are about; how many Python values; how many keys lie in
+# many shards.
 ARTIFACTS, GOAL_ARTIFACTS = 50_000, 30_000
 QUICK_ARTIFACTS, QUICK_GOAL_ARTIFACTS = 5_000, 3_000
+OBJECTS, QUICK_OBJECTS = 50_000, 2_000
 KEYS, QUICK_KEYS = 1_000_000, 200_000
 
 
 def is_own(rival: str) -> bool:
     """Whether a contender is smartpipe itself."""
-    return rival.startswith(("pipe.", "shards."))
+    return rival.startswith(("pipe.", "shards.", "artifact_store."))
 
 
 @dataclass(frozen=True)
@@ -217,6 +220,85 @@ def artifacts(goals: int) -> tuple[Workload, ...]:
                 ("put-many", "Put in bulk", "put_many", ("smartpipe", "SQLite")),
                 ("get", "Get at random", "get_bytes", ("smartpipe", "SQLite")),
             )
+        ),
+    )
+
+
+# Who keeps Python values, how, and with which level of deflate.
+SHARDS = "smartpipe Shards, gzip 2"
+FILES = "smartpipe Files, gzip 2"
+GZIP = "a gzip file each, gzip 9"
+PICKLED = (
+    (SHARDS, "artifact_store.Shards", "deflate", 2),
+    (FILES, "artifact_store.Files", "deflate", 2),
+    (GZIP, "files.Gzipped", "deflate", 9),
+    ("a gzip file each, by gzip.open, gzip 9", "files.Opened", "deflate", 9),
+    ("tarn's folders", "files.Tarn", "none", 6),
+    ("joblib.dump, zlib 3", "joblib.Dumps", "deflate", 3),
+    ("joblib.dump", "joblib.Dumps", "none", 6),
+    ("diskcache", "disk_cache.Cached", "none", 6),
+    ("SQLite, zlib-ng 6", "sqlite.Single", "deflate", 6),
+    ("SQLite", "sqlite.Single", "none", 6),
+    ("LMDB, zlib-ng 6", "lmdb.Single", "deflate", 6),
+    ("LMDB", "lmdb.Single", "none", 6),
+)
+# What they write with another level takes as long to read.
+OTHER_LEVELS = (
+    ("smartpipe Shards, gzip 6", "artifact_store.Shards", "deflate", 6),
+    ("a gzip file each, gzip 6", "files.Gzipped", "deflate", 6),
+)
+AT_ONCE = ("disk_cache.", "sqlite.", "lmdb.")
+NAMED = (SHARDS, FILES, GZIP)
+COLD = (SHARDS, FILES, GZIP, "tarn's folders", "diskcache", "SQLite, zlib-ng 6", "LMDB, zlib-ng 6")
+SNAPSHOTS = (
+    ("SQLite, zlib-ng 6, in one transaction", "sqlite.Snapshot", "deflate", 6),
+    ("SQLite, in one transaction", "sqlite.Snapshot", "none", 6),
+)
+
+
+def objects(count: int) -> tuple[Workload, ...]:
+    """Return what is measured of stores of Python values. Archives of one value each are written of fewer."""
+
+    def entrants(
+        action: str, *groups: tuple[str, str, str, int], how: str = "", most: int = count
+    ) -> Iterator[Entrant]:
+        for name, rival, codec, level in groups:
+            yield Entrant(f"{name}{how}", rival, action, codec, level, count=most)
+
+    at_once = (entry for entry in PICKLED if entry[1].startswith(AT_ONCE))
+    named = (entry for entry in PICKLED if entry[0] in NAMED)
+    return (
+        Workload(
+            "objects-write",
+            f"Pickle and write {count:,} Python values",
+            "objects",
+            "µs",
+            (
+                *entrants("write", *PICKLED, *OTHER_LEVELS),
+                *entrants("write_at_once", *at_once, how=", in one transaction"),
+                *entrants("write_named", *named, how=", an archive for each", most=count // FEW),
+            ),
+        ),
+        Workload(
+            "objects-read",
+            f"Read and unpickle {count:,} Python values in order",
+            "objects",
+            "µs",
+            tuple(entrants("read_objects", *PICKLED)),
+        ),
+        Workload(
+            "objects-get",
+            f"Read and unpickle {count:,} Python values at random",
+            "objects",
+            "µs",
+            tuple(entrants("get_objects", *PICKLED, *SNAPSHOTS)),
+        ),
+        Workload(
+            "objects-cold",
+            f"Open, and read and unpickle {count:,} Python values at random, from the disk",
+            "objects",
+            "µs",
+            tuple(entrants("get_cold", *(entry for entry in PICKLED if entry[0] in COLD))),
         ),
     )
 
@@ -412,6 +494,7 @@ def workloads(quick: bool) -> tuple[Workload, ...]:
             for action in ("write", "read")
         ),
         *artifacts(QUICK_GOAL_ARTIFACTS if quick else GOAL_ARTIFACTS),
+        *objects(QUICK_OBJECTS if quick else OBJECTS),
         Workload(
             "shards",
             f"Open {keys:,} keys in 30 shards and find one",

@@ -1,13 +1,17 @@
 """A file for each value, under the SHA-256 of its bytes: as laminar keeps artifacts, and as tarn does."""
 
 import gzip
+import json
 import os
-from collections.abc import Iterator
+import pickle
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
+from typing import Any
 
-from bench.rivals.store import Keeper, Value, Values
+from bench.rivals.objects import EXECUTION, LAYER, NAME, Objects
+from bench.rivals.store import Keeper, Pickles, Value, Values, pickled
 
 READ_ONLY = 0o444
 
@@ -20,6 +24,9 @@ class Gzipped(Keeper):
 
     def open(self, folder: Path, writes: bool) -> Values:
         return GzippedFiles(folder / "artifacts", self.form.level)
+
+    def open_objects(self, folder: Path, writes: bool) -> Objects:
+        return Archived(self.open(folder, writes), folder / "archives" / EXECUTION / LAYER)
 
 
 class GzippedFiles(Values):
@@ -44,6 +51,60 @@ class GzippedFiles(Values):
 
     def delete(self, key: bytes) -> None:
         os.unlink(self.prefix + key + b".gz")
+
+
+class Archived(Pickles):
+    """laminar's datastore: the folder is that of a flow, and archives in JSON name the artifacts."""
+
+    def __init__(self, opened: Values, archives: Path) -> None:
+        super().__init__(opened)
+        self.archives = archives
+
+    def write(self, values: Iterable[Any]) -> None:
+        self.archive(0, values)
+
+    def write_named(self, values: Iterable[Any]) -> None:
+        for number, value in enumerate(values):
+            self.archive(number, [value])
+
+    def archive(self, number: int, values: Iterable[Any]) -> None:
+        """Write artifacts, and then an archive of them."""
+        put, artifacts = self.opened.put, []
+        for value in values:
+            key, data = pickled(value)
+            put(key, data)
+            artifacts.append({"hexdigest": key.decode()})
+        folder = f"{self.archives}/{number}"
+        os.makedirs(folder)
+        with open(f"{folder}/{NAME}.json", "w") as file:
+            file.write(json.dumps({"artifacts": artifacts}))
+
+    def read(self) -> Iterator[Any]:
+        get = self.opened.get
+        for number in sorted(os.listdir(self.archives), key=int):
+            with open(f"{self.archives}/{number}/{NAME}.json") as file:
+                artifacts = json.load(file)["artifacts"]
+            for artifact in artifacts:
+                yield pickle.loads(get(artifact["hexdigest"].encode()))
+
+
+class Opened(Gzipped):
+    """The same through `gzip.open`, which takes longer than opening a file and `gzip.decompress`."""
+
+    def open(self, folder: Path, writes: bool) -> Values:
+        return OpenedFiles(folder / "artifacts", self.form.level)
+
+
+class OpenedFiles(GzippedFiles):
+    """The folder of the files."""
+
+    def put(self, key: bytes, value: bytes) -> None:
+        with gzip.open(self.prefix + key + b".gz", "wb", self.level) as file:
+            file.write(value)
+
+    def get(self, key: bytes) -> bytes:
+        with gzip.open(self.prefix + key + b".gz", "rb") as file:
+            return file.read()
 
 
 class Tarn(Keeper):

@@ -5,11 +5,14 @@ one is killed a moment later. The disk is waited for where a contender does that
 says so in the name of the row.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+import pickle
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-from bench.rivals.rival import Form
+from bench.rivals.objects import PROTOCOL, ObjectKeeper, Objects
 
 Value = tuple[bytes, bytes]
 
@@ -45,11 +48,8 @@ class Values:
         """Give back what was opened."""
 
 
-class Keeper(ABC):
+class Keeper(ObjectKeeper):
     """A way to keep values."""
-
-    def __init__(self, form: Form) -> None:
-        self.form = form
 
     def begin(self, folder: Path) -> None:
         """Make an empty store in an empty folder, which several processes may open then."""
@@ -58,3 +58,38 @@ class Keeper(ABC):
     @abstractmethod
     def open(self, folder: Path, writes: bool) -> Values:
         """Open what is in a folder."""
+
+    def open_objects(self, folder: Path, writes: bool) -> Objects:
+        return Pickles(self.open(folder, writes))
+
+
+def pickled(value: object) -> Value:
+    """Return the pickle of a Python value, under its SHA-256 in hexadecimal."""
+    data = pickle.dumps(value, protocol=PROTOCOL)
+    return sha256(data).hexdigest().encode(), data
+
+
+class Pickles(Objects):
+    """Python values in a store of bytes."""
+
+    def __init__(self, opened: Values) -> None:
+        self.opened = opened
+        self.close = opened.close
+
+    def write(self, values: Iterable[Any]) -> None:
+        put = self.opened.put
+        for value in values:
+            put(*pickled(value))
+
+    def write_at_once(self, values: Iterable[Any]) -> None:
+        self.opened.put_many(map(pickled, values))
+
+    def read(self) -> Iterator[Any]:
+        for _, data in self.opened.items():
+            yield pickle.loads(data)
+
+    def names(self, values: Sequence[Any]) -> Sequence[bytes]:
+        return [key for key, _ in map(pickled, values)]
+
+    def get(self, name: bytes) -> Any:
+        return pickle.loads(self.opened.get(name))
