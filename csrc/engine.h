@@ -36,6 +36,10 @@ typedef struct sp_engine {
     int (*inflate_with)(void *stream, const void *dictionary, const uint8_t *in, size_t n, size_t *used, uint8_t *out,
                         size_t room, size_t *written);
 
+    /* One member of gzip (RFC 1952) at the start of n bytes, by a stream that inflates: SP_OK with *used and *written, or
+     * SP_STREAM for whatever is wrong with it or with the room. NULL in engines that do not read gzip. */
+    int (*gunzip)(void *stream, const uint8_t *in, size_t n, size_t *used, uint8_t *out, size_t room, size_t *written);
+
     const void *library;
 } sp_engine;
 

@@ -1,5 +1,5 @@
 /* libdeflate called through the functions that an installed library exports. It makes and reads zlib streams at once,
- * and is the faster the better the room is known. */
+ * and reads gzip; it is the faster the better the room is known. */
 #ifndef SMARTPIPE_LIBDEFLATE_H
 #define SMARTPIPE_LIBDEFLATE_H
 
@@ -12,6 +12,8 @@ typedef struct sp_libdeflate {
     void (*free_compressor)(void *compressor);
     void *(*alloc_decompressor)(void);
     int (*zlib_decompress_ex)(void *decompressor, const void *in, size_t n, void *out, size_t room, size_t *used,
+                              size_t *written);
+    int (*gzip_decompress_ex)(void *decompressor, const void *in, size_t n, void *out, size_t room, size_t *used,
                               size_t *written);
     void (*free_decompressor)(void *decompressor);
     /* What it refuses is given to this engine, which tells why: zlib-ng. */

@@ -29,6 +29,8 @@ cdef extern from "engine.h":
         void (*dictionary_close)(const void *library, void *dictionary) noexcept nogil
         int (*inflate_with)(void *stream, const void *dictionary, const uint8_t *p, size_t n, size_t *used,
                             uint8_t *out, size_t room, size_t *written) noexcept nogil
+        int (*gunzip)(void *stream, const uint8_t *p, size_t n, size_t *used, uint8_t *out, size_t room,
+                      size_t *written) noexcept nogil
         const void *library
 
 cdef extern from "bytes.h":
@@ -203,6 +205,8 @@ cdef class Inflater:
     cdef int open(self, uint8_t codec) noexcept with gil
     cdef int inflate(self, uint8_t codec, const void *dictionary, const uint8_t *p, size_t n, size_t *used,
                      uint8_t *out, size_t room, size_t *written) noexcept nogil
+    cdef int gunzip(self, const uint8_t *p, size_t n, size_t *used, uint8_t *out, size_t room,
+                    size_t *written) noexcept nogil
 
 
 cdef str words(int status)

@@ -596,6 +596,18 @@ cdef class Inflater:
             return self.engines[codec].inflate_with(self.streams[codec], dictionary, p, n, used, out, room, written)
         return self.engines[codec].inflate(self.streams[codec], p, n, used, out, room, written)
 
+    cdef int gunzip(self, const uint8_t *p, size_t n, size_t *used, uint8_t *out, size_t room,
+                    size_t *written) noexcept nogil:
+        """As csrc/engine.h has it; SP_CODEC where the engine of zlib does not read gzip."""
+        cdef int status
+        if self.streams[SP_ZLIB] == NULL:
+            status = self.open(SP_ZLIB)
+            if status != SP_OK:
+                return status
+        if self.engines[SP_ZLIB].gunzip == NULL:
+            return SP_CODEC
+        return self.engines[SP_ZLIB].gunzip(self.streams[SP_ZLIB], p, n, used, out, room, written)
+
 
 cdef str words(int status):
     return sp_status_words(status).decode()

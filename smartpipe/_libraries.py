@@ -56,6 +56,7 @@ LIBRARIES = {
             "free_compressor",
             "alloc_decompressor",
             "zlib_decompress_ex",
+            "gzip_decompress_ex",
             "free_decompressor",
         ),
     ),

@@ -357,6 +357,8 @@ def copy(stream: BinaryIO, to: BinaryIO) -> None:
 
 
 def key_bytes(key: Buffer) -> bytes:
+    if type(key) is bytes:
+        return key
     if isinstance(key, str):
         raise TypeError(f"the key is a str, not bytes: encode it, as in {key[:40]!r}.encode()")
     try:

@@ -106,8 +106,8 @@ class Shards(Location):
         block = self.store.get(key) if self._is_begun() else None
         if block is None:
             yield None
-        elif _is_single(block):
-            yield io.BytesIO(block[b""])
+        elif (value := _value_of(block)) is not None:
+            yield io.BytesIO(value)
         else:
             with self._opened(key, block) as stream:
                 yield stream
@@ -130,7 +130,8 @@ class Shards(Location):
             block = self.store.get(key) if self._is_begun() else None
             if block is None:
                 return None
-            return block[b""] if _is_single(block) else ELSEWHERE
+            value = _value_of(block)
+            return ELSEWHERE if value is None else value
         except errors.CorruptError:
             return ELSEWHERE
 
@@ -140,9 +141,9 @@ class Shards(Location):
             if block is None:
                 return False
             if isinstance(mark, io.BytesIO):
-                return _is_single(block) and block[b""] == mark.getvalue()
+                return _value_of(block) == mark.getvalue()
             read = cast(_Checked, cast(io.BufferedReader, mark).raw)
-            return not _is_single(block) and self._file(block[FILE]) == read.path
+            return _value_of(block) is None and self._file(block[FILE]) == read.path
         except errors.CorruptError:
             return True
 
@@ -153,7 +154,9 @@ class Shards(Location):
         damaged: list[errors.SmartPipeError] = []
         for key, block in self.store.get_many(keys, on_error=damaged.append):
             try:
-                value = None if block is None else block[b""] if _is_single(block) else self.read_bytes(key)
+                value = None if block is None else _value_of(block)
+                if value is None and block is not None:
+                    value = self.read_bytes(key)
             except errors.CorruptError:
                 value = self.read_bytes(key)  # which removes what is damaged
             yield key, value
@@ -315,7 +318,7 @@ class Shards(Location):
                 break
             except FileNotFoundError:
                 again = self.store.get(key)
-                if again is None or _is_single(again) or again.get(FILE) == block[FILE]:
+                if again is None or _value_of(again) is not None or again.get(FILE) == block[FILE]:
                     raise errors.CorruptError("the file of a large value is missing", path=path, block=key) from None
                 block = again  # it was overwritten meanwhile
         try:
@@ -376,13 +379,15 @@ class _Checked(io.RawIOBase):
         return part
 
 
-def _is_single(block: Block) -> bool:
-    return len(block) == 1 and block.keys() == [b""]
+def _value_of(block: Block) -> bytes | None:
+    """Return the value that is in a block; None where it is in a file."""
+    return block.get(b"") if len(block) == 1 else None
 
 
 def _digest(block: Block) -> bytes | None:
     """The SHA-256 of the value of a block."""
-    return sha256(block[b""]).digest() if _is_single(block) else block.get(DIGEST)
+    value = _value_of(block)
+    return block.get(DIGEST) if value is None else sha256(value).digest()
 
 
 def _some(stream: BinaryIO, size: int) -> bytes:

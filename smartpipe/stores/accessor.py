@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import operator
+import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from smartpipe.stores.archive import Archive
+from smartpipe import errors
+from smartpipe.stores.archive import Archive, Artifact
+from smartpipe.stores.packing import inflated
 
 if TYPE_CHECKING:
     from smartpipe.stores.artifacts import ArtifactStore
 
+AHEAD = 2
+"""Batches that are inflated while the values of another are loaded."""
+WORTH = 64
+"""Values of a batch for which that is worth a thread."""
 MOST = 1024
 """Values that an iteration reads at a time at most."""
 BATCH = 4 << 20
@@ -33,7 +41,9 @@ class Accessor(Sequence[Any]):
     def __getitem__(self, key: int | slice) -> Any:
         artifacts = self.archive.artifacts
         if isinstance(key, slice):
-            return [value for value, _ in self.store._values(self.flow, artifacts[key])]
+            batch = _Batch(self.store, self.flow, artifacts[key])
+            batch.read()
+            return list(batch.values())
         try:
             index = operator.index(key)
         except TypeError:
@@ -45,14 +55,27 @@ class Accessor(Sequence[Any]):
     def __iter__(self) -> Iterator[Any]:
         artifacts = self.archive.artifacts
         at, count = 0, 1
-        while at < len(artifacts):
-            size = 0
-            for value, stored in self.store._values(self.flow, artifacts[at : at + count]):
-                size += stored
-                yield value
-            at += count
-            # Nobody says how large the next values are; those before tell most.
-            count = max(1, min(MOST, 2 * count, count * BATCH // max(size, 1)))
+        ahead: deque[_Batch] = deque()
+        try:
+            while at < len(artifacts) or ahead:
+                while at < len(artifacts) and len(ahead) <= (AHEAD if count >= WORTH else 0):
+                    batch = _Batch(self.store, self.flow, artifacts[at : at + count])
+                    try:
+                        size = batch.read()
+                    except errors.SmartPipeError:
+                        if ahead:
+                            break  # the values before it come first
+                        raise
+                    if count >= WORTH:
+                        batch.start()
+                    ahead.append(batch)
+                    at += count
+                    # Nobody says how large the next values are; those before tell most.
+                    count = max(1, min(MOST, 2 * count, count * BATCH // max(size, 1)))
+                yield from ahead.popleft().values()
+        finally:
+            for batch in ahead:
+                batch.end()
 
     def __len__(self) -> int:
         return len(self.archive)
@@ -67,3 +90,41 @@ class Accessor(Sequence[Any]):
 
     def __repr__(self) -> str:
         return f"<Accessor of {len(self)} values of the flow {self.flow!r}>"
+
+
+class _Batch(threading.Thread):
+    """Values that are read together. As a thread they are inflated while others are loaded, without the lock of the
+    interpreter; where it did not get so far, as in a forked child, that is done when they are taken."""
+
+    def __init__(self, store: ArtifactStore, flow: str, artifacts: Sequence[Artifact]) -> None:
+        super().__init__(name="smartpipe artifacts")
+        self.store = store
+        self.flow = flow
+        self.artifacts = artifacts
+        self.keys = [artifact.key(flow) for artifact in artifacts]
+        self.packs: list[bytes | None] = []
+        self.inflated: list[bytes | None] | None = None
+
+    def read(self) -> int:
+        """Read them in one batch; returns how many bytes they have in the location."""
+        found = dict(self.store.location.read_batch(dict.fromkeys(self.keys)))
+        self.packs = [found[key] for key in self.keys]
+        return sum(len(pack) for pack in self.packs if pack is not None)
+
+    def run(self) -> None:
+        try:
+            self.inflated = inflated(self.packs, self.store.max_artifact_size)
+        except MemoryError:
+            pass  # who takes them tries again
+
+    def end(self) -> None:
+        if self.ident is not None:
+            self.join()
+
+    def values(self) -> Iterator[Any]:
+        self.end()
+        done = self.inflated
+        if done is None:
+            done = inflated(self.packs, self.store.max_artifact_size)
+        for key, artifact, pack, data in zip(self.keys, self.artifacts, self.packs, done, strict=True):
+            yield self.store._value(key, artifact, pack, data)

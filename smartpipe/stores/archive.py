@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from smartpipe.stores.keys import DIGEST, MOST, checked
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """A value, by what it is called."""
-
+class _Fields(NamedTuple):
     hexdigest: str
     """The SHA-256 of the serialized value, in hexadecimal."""
     dtype: str | None = None
@@ -21,9 +18,16 @@ class Artifact:
     serializer: str | None = None
     """The name of what serialized it; None where the archive does not say it."""
 
-    def __post_init__(self) -> None:
-        if not DIGEST.fullmatch(self.hexdigest):
-            raise ValueError(f"{self.hexdigest!r:.80} is no SHA-256 in hexadecimal")
+
+class Artifact(_Fields):
+    """A value, by what it is called. A tuple, as an archive may have a hundred thousand of them."""
+
+    __slots__ = ()
+
+    def __new__(cls, hexdigest: str, dtype: str | None = None, serializer: str | None = None) -> Artifact:
+        if not DIGEST.fullmatch(hexdigest):
+            raise ValueError(f"{hexdigest!r:.80} is no SHA-256 in hexadecimal")
+        return tuple.__new__(cls, (hexdigest, dtype, serializer))
 
     def key(self, flow: str) -> bytes:
         return f"{checked('flow', flow)}/artifacts/{self.hexdigest}.gz".encode()
@@ -84,7 +88,7 @@ class Archive:
                 raise ValueError("combined is no list of indexes")
             indexes = tuple(indexes)
         return cls(
-            tuple(_artifact(entry, serializer) for entry, serializer in zip(entries, serializers, strict=True)),
+            tuple(_artifacts(entries, serializers)),
             content.get("sharded") is True,
             indexes,
         )
@@ -134,12 +138,15 @@ def _object(data: bytes) -> dict[str, Any]:
     return content
 
 
-def _artifact(entry: object, serializer: object) -> Artifact:
-    if not isinstance(entry, dict):
-        raise ValueError("an artifact is no object")
-    digest, dtype = entry.get("hexdigest"), entry.get("dtype")
-    if not isinstance(digest, str):
-        raise ValueError("an artifact has no hexdigest")
-    if not (dtype is None or isinstance(dtype, str)) or not (serializer is None or isinstance(serializer, str)):
-        raise ValueError("the type or the serializer of an artifact is no string")
-    return Artifact(digest, dtype, serializer)
+def _artifacts(entries: list[Any], serializers: list[Any]) -> Iterator[Artifact]:
+    # Without a call each, as there may be very many.
+    new, is_digest = tuple.__new__, DIGEST.fullmatch
+    for entry, serializer in zip(entries, serializers, strict=True):
+        if not isinstance(entry, dict):
+            raise ValueError("an artifact is no object")
+        digest, dtype = entry.get("hexdigest"), entry.get("dtype")
+        if not isinstance(digest, str):
+            raise ValueError("an artifact has no hexdigest")
+        if not (dtype is None or isinstance(dtype, str)) or not (serializer is None or isinstance(serializer, str)):
+            raise ValueError("the type or the serializer of an artifact is no string")
+        yield new(Artifact, (digest, dtype, serializer)) if is_digest(digest) else Artifact(digest)

@@ -204,19 +204,11 @@ class ArtifactStore:
         """Return a value that an archive names. A CorruptError where it does not match its digest: the copy in the
         location is then removed, so that writing it again mends it."""
         key = artifact.key(flow)
-        return self._value(key, artifact, self.location.read_bytes(key))
+        return self._value(key, artifact, self.location.read_bytes(key), None)
 
     def read_serialized(self, *, flow: str, artifact: Artifact) -> bytes:
         """Return the bytes of a value as it was serialized; nothing is loaded. Errors are those of `read_artifact`."""
         return self._read_again(artifact.key(flow), artifact)
-
-    def _values(self, flow: str, artifacts: Sequence[Artifact]) -> Iterator[tuple[Any, int]]:
-        """Yield values and how many bytes they have in the location, all of them read in one batch."""
-        keys = [artifact.key(flow) for artifact in artifacts]
-        found = dict(self.location.read_batch(dict.fromkeys(keys)))
-        for key, artifact in zip(keys, artifacts, strict=True):
-            stored = found[key]
-            yield self._value(key, artifact, stored), len(stored or b"")
 
     # Records
 
@@ -420,10 +412,13 @@ class ArtifactStore:
         except (errors.FormatError, errors.UnsupportedError) as error:
             raise type(error)(error.args[0], path=str(self.location), block=key) from error.__cause__
 
-    def _value(self, key: bytes, artifact: Artifact, stored: bytes | None) -> Any:
-        """Return the value of what was read."""
-        data = None if stored is None else self._unpacked(key, artifact, stored)
-        return self._loaded(key, artifact, self._read_again(key, artifact) if data is None else data)
+    def _value(self, key: bytes, artifact: Artifact, stored: bytes | None, data: bytes | None) -> Any:
+        """Return the value of what was read, and inflated where that was done already."""
+        if data is None or sha256(data).hexdigest() != artifact.hexdigest:
+            data = None if stored is None else self._unpacked(key, artifact, stored)
+            if data is None:
+                data = self._read_again(key, artifact)
+        return self._loaded(key, artifact, data)
 
     def _read_again(self, key: bytes, artifact: Artifact) -> bytes:
         """Return what is there by now in the place of what was missing or damaged. A copy that is still damaged is

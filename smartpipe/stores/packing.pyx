@@ -12,7 +12,8 @@ from libc.string cimport memcpy, memmove
 from zlib_ng import zlib_ng
 
 from smartpipe import errors
-from smartpipe._codec cimport SP_FULL, SP_OK, SP_ZLIB, Buffer, Deflater, crc32, sp_store32
+from smartpipe._codec cimport SP_FULL, SP_OK, SP_ZLIB, Buffer, Deflater, Inflater, crc32, sp_load32, sp_store32
+from smartpipe.container.pool cimport Pool
 
 cdef enum:
     WINDOW = 31  # that of 32 KiB, in gzip: the argument of zlib's functions
@@ -20,11 +21,20 @@ cdef enum:
     TRAILER = 8
     ZLIB_HEADER = 2
     ZLIB_TRAILER = 4
+    MOST = 1032  # bytes that deflate makes of one
+    TOGETHER = 32 << 20  # bytes that are inflated at once, of many values
 
 cdef struct Piece:
     const uint8_t *data
     size_t size
     size_t at, packed_size  # of its gzip bytes
+
+cdef struct Member:
+    const uint8_t *data
+    uint8_t *out  # NULL where it is not to be inflated
+    size_t size, room
+
+cdef Pool inflaters = Pool()
 
 # Magic, deflate, no flags and so no name, no time, nothing said of the compressor and of the system.
 cdef const uint8_t *BEGIN = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -84,9 +94,78 @@ cdef int pack(Piece *pieces, size_t count, size_t spare, Deflater deflater, uint
     return SP_OK
 
 
+def inflated(list packs, object limit):
+    """Return what each of many gzip bytes was made of; None for None, and where that takes a second look: where it is
+    not one good member, has more than `limit` bytes, or is behind others that have very many. The lock of the
+    interpreter is given back for all of them together."""
+    cdef Buffer table = Buffer()
+    cdef size_t count = len(packs), total = 0, i
+    cdef list found = [None] * len(packs)
+    cdef bytes data
+    table.reserve(count * sizeof(Member))
+    cdef Member *members = <Member *>table.data
+    for i in range(count):
+        members[i].out = NULL
+        data = packs[i]
+        if data is not None and total < TOGETHER:
+            found[i] = with_room(data, limit, &members[i])
+            total += members[i].room
+    inflate_all(members, count)
+    for i in range(count):
+        if members[i].out == NULL:
+            found[i] = None
+    return found
+
+
+cdef bytes with_room(bytes data, object limit, Member *member):
+    """Bytes for what gzip bytes say that they were made of, and where that is to be put; None where it can not be."""
+    member.data = <const uint8_t *>PyBytes_AS_STRING(data)
+    member.size = PyBytes_GET_SIZE(data)
+    member.room = 0
+    member.out = NULL
+    if member.size < HEADER + TRAILER:
+        return None
+    cdef size_t room = sp_load32(member.data + member.size - 4)
+    if room > limit or room > member.size * MOST:
+        return None
+    cdef bytes found = PyBytes_FromStringAndSize(NULL, room)
+    member.room = room
+    member.out = <uint8_t *>PyBytes_AS_STRING(found)
+    return found
+
+
+cdef int inflate_all(Member *members, size_t count) except -1:
+    """Inflate members; those that are not as they say have no `out` then."""
+    cdef Inflater inflater = inflaters.take()
+    cdef Member *member
+    cdef size_t used, written, i
+    cdef int status
+    if inflater is None:
+        inflater = Inflater()
+    with nogil:
+        for i in range(count):
+            member = members + i
+            if member.out != NULL:
+                status = inflater.gunzip(member.data, member.size, &used, member.out, member.room, &written)
+                if status != SP_OK or used != member.size or written != member.room:
+                    member.out = NULL
+    inflaters.give(inflater)
+    return 0
+
+
 def unpacked(bytes data, str hexdigest, object limit):
     """Return the bytes that gzip bytes were made of; None where these do not have the digest. BlockTooLargeError where
     there are more than `limit`, of which no more are made."""
+    cdef Member member
+    cdef bytes found = with_room(data, limit, &member)
+    inflate_all(&member, 1)
+    if member.out == NULL:
+        found = inflated_in_parts(data, limit)
+    return found if found is not None and sha256(found).hexdigest() == hexdigest else None
+
+
+cdef bytes inflated_in_parts(bytes data, object limit):
+    """What gzip bytes were made of, whatever they say about it; None where they are damaged."""
     unpacker = zlib_ng.decompressobj(WINDOW)
     try:
         found = unpacker.decompress(data, limit + 1)
@@ -97,4 +176,4 @@ def unpacked(bytes data, str hexdigest, object limit):
         return None
     if len(found) > limit:
         raise errors.BlockTooLargeError(f"the value has more than {limit} bytes, the limit of this store")
-    return found if sha256(found).hexdigest() == hexdigest else None
+    return found

@@ -153,7 +153,7 @@ def type_name(kind: type) -> str:
 
 def is_pickle(data: bytes) -> bool:
     """Whether bytes begin and end as a pickle of protocol 2 to 5 does."""
-    return data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and data[-1:] == b"."
+    return data.startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")) and data.endswith(b".")
 
 
 class Serializers:
@@ -210,8 +210,8 @@ class Serializers:
         """Return the value of bytes; FormatError where they are none, UnsupportedError where that is not allowed."""
         if name is None:
             # Archives say it only where something else than pickles is in them; those of other programs never do.
-            found = None if dtype is None or is_pickle(data) else self.registered.get(dtype)
-            serializer = found or self.pickle
+            found = None if dtype is None else self.registered.get(dtype)
+            serializer = self.pickle if found is None or is_pickle(data) else found
         elif name in self.named:
             serializer = self.named[name]
         else:
