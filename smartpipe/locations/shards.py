@@ -75,6 +75,9 @@ class Shards(Location):
     @property
     def store(self) -> ShardStore:
         """The store of the values, open."""
+        store = self._store
+        if store is not None:
+            return store
         with self._lock:
             if self._store is None:
                 self._store = ShardStore(self.path, **self.options)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from smartpipe.stores.keys import DIGEST, MOST, checked
+from smartpipe.stores.keys import DIGEST, MOST, artifacts_of
 
 
 class _Fields(NamedTuple):
@@ -30,7 +30,7 @@ class Artifact(_Fields):
         return tuple.__new__(cls, (hexdigest, dtype, serializer))
 
     def key(self, flow: str) -> bytes:
-        return f"{checked('flow', flow)}/artifacts/{self.hexdigest}.gz".encode()
+        return b"%s%s.gz" % (artifacts_of(flow), self.hexdigest.encode())
 
 
 @dataclass(frozen=True)

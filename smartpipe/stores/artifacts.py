@@ -18,7 +18,7 @@ from smartpipe.locations.location import Location, check_deleted, opened, whole
 from smartpipe.stores.accessor import Accessor
 from smartpipe.stores.archive import Archive, Artifact, Record
 from smartpipe.stores.copying import OnError, copy_artifacts
-from smartpipe.stores.keys import Key, Layer, checked, parsed
+from smartpipe.stores.keys import Key, Layer, artifacts_of, checked, parsed
 from smartpipe.stores.locks import alone, quiet, writing
 from smartpipe.stores.packing import packed, unpacked
 from smartpipe.stores.reports import ArtifactCopyReport, ArtifactGcReport, ArtifactStats, ArtifactVerifyReport
@@ -563,7 +563,7 @@ class ArtifactStore:
         """Return the artifacts of a flow that no archive names, with their sizes and when they were last used."""
         unnamed = {
             content.key: (content.size, content.last_used)
-            for content in self.location.contents(f"{flow}/artifacts/".encode())
+            for content in self.location.contents(artifacts_of(flow))
             if (key := parsed(content.key)) is not None and key.kind == "artifact"
         }
         # Whatever lies there may name artifacts, also under a key that is none of ours.

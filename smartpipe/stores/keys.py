@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 LONGEST = 250
@@ -49,6 +50,12 @@ class Layer:
 
     def combined(self, name: str) -> bytes:
         return b"%s%s.json" % (self.cache, checked("name", name).encode())
+
+
+@lru_cache(16)
+def artifacts_of(flow: str) -> bytes:
+    """Return what the keys of the artifacts of a flow begin with."""
+    return f"{checked('flow', flow)}/artifacts/".encode()
 
 
 @dataclass(frozen=True, slots=True)
