@@ -67,7 +67,7 @@ class Accessor(Sequence[Any]):
                             break  # the values before it come first
                         raise
                     if count >= WORTH:
-                        batch.start()
+                        batch.begin()
                     ahead.append(batch)
                     at += count
                     # Nobody says how large the next values are; those before tell most.
@@ -92,18 +92,17 @@ class Accessor(Sequence[Any]):
         return f"<Accessor of {len(self)} values of the flow {self.flow!r}>"
 
 
-class _Batch(threading.Thread):
-    """Values that are read together. As a thread they are inflated while others are loaded, without the lock of the
-    interpreter; where it did not get so far, as in a forked child, that is done when they are taken."""
+class _Batch:
+    """Values that are read together, and inflated when they are taken, or before that by a thread of their own, without
+    the lock of the interpreter, while others are loaded."""
 
     def __init__(self, store: ArtifactStore, flow: str, artifacts: Sequence[Artifact]) -> None:
-        super().__init__(name="smartpipe artifacts")
         self.store = store
-        self.flow = flow
         self.artifacts = artifacts
         self.keys = [artifact.key(flow) for artifact in artifacts]
         self.packs: list[bytes | None] = []
         self.inflated: list[bytes | None] | None = None
+        self.thread: threading.Thread | None = None
 
     def read(self) -> int:
         """Read them in one batch; returns how many bytes they have in the location."""
@@ -111,20 +110,32 @@ class _Batch(threading.Thread):
         self.packs = [found[key] for key in self.keys]
         return sum(len(pack) for pack in self.packs if pack is not None)
 
-    def run(self) -> None:
+    def begin(self) -> None:
+        """Begin to inflate."""
+        thread = threading.Thread(target=self._run, name="smartpipe artifacts")
         try:
-            self.inflated = inflated(self.packs, self.store.max_artifact_size)
+            thread.start()
+        except RuntimeError:
+            return  # there are no more threads to be had
+        self.thread = thread
+
+    def _run(self) -> None:
+        try:
+            self.inflated = self._inflate()
         except MemoryError:
-            pass  # who takes them tries again
+            pass  # who takes the values tries again
+
+    def _inflate(self) -> list[bytes | None]:
+        return inflated(self.packs, self.store.max_artifact_size)
 
     def end(self) -> None:
-        if self.ident is not None:
-            self.join()
+        """Wait for what was begun. In a forked child that has no threads it does not go on, and nobody waits."""
+        # A collection of garbage ends an iteration in whichever thread it runs.
+        if self.thread is not None and self.thread is not threading.current_thread():
+            self.thread.join()
 
     def values(self) -> Iterator[Any]:
         self.end()
-        done = self.inflated
-        if done is None:
-            done = inflated(self.packs, self.store.max_artifact_size)
+        done = self._inflate() if self.inflated is None else self.inflated
         for key, artifact, pack, data in zip(self.keys, self.artifacts, self.packs, done, strict=True):
             yield self.store._value(key, artifact, pack, data)
