@@ -119,6 +119,7 @@ int sp_libdeflate_engine(const sp_libdeflate *library, sp_engine *engine) {
     /* The judge would inflate what this library can not. */
     sp_engine alone = *engine;
     alone.inflate = inflate_alone;
-    int status = sp_engine_probe(engine, 1, &alone);
-    return status == SP_OK ? gunzip_probe(engine) : status;
+    if (gunzip_probe(engine) != SP_OK)
+        engine->gunzip = NULL;
+    return sp_engine_probe(engine, 1, &alone);
 }

@@ -6,9 +6,9 @@ import operator
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, overload
 
-from smartpipe import errors
 from smartpipe.stores.archive import Archive, Artifact
 from smartpipe.stores.packing import inflated
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from smartpipe.stores.artifacts import ArtifactStore
 
 AHEAD = 2
-"""Batches that are inflated while the values of another are loaded."""
+"""Batches that are read, and being inflated, while the values of another are loaded."""
 WORTH = 64
 """Values of a batch for which that is worth a thread."""
 MOST = 1024
@@ -53,29 +53,37 @@ class Accessor(Sequence[Any]):
         return self.store.read_artifact(flow=self.flow, artifact=artifacts[index])
 
     def __iter__(self) -> Iterator[Any]:
+        batches = self._batches()
+        ahead: deque[_Batch] = deque()
+        failure: Exception | None = None
+        while True:
+            if not ahead:
+                if failure is not None:
+                    raise failure
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                ahead.append(batch)
+            if failure is None and ahead[-1].thread is not None:
+                try:
+                    ahead.extend(islice(batches, AHEAD + 1 - len(ahead)))
+                except Exception as error:
+                    failure = error  # the values before it come first
+            yield from ahead.popleft().values()
+
+    def _batches(self) -> Iterator[_Batch]:
+        """Read all values, some at a time; those of large batches begin to be inflated."""
         artifacts = self.archive.artifacts
         at, count = 0, 1
-        ahead: deque[_Batch] = deque()
-        try:
-            while at < len(artifacts) or ahead:
-                while at < len(artifacts) and len(ahead) <= (AHEAD if count >= WORTH else 0):
-                    batch = _Batch(self.store, self.flow, artifacts[at : at + count])
-                    try:
-                        size = batch.read()
-                    except errors.SmartPipeError:
-                        if ahead:
-                            break  # the values before it come first
-                        raise
-                    if count >= WORTH:
-                        batch.begin()
-                    ahead.append(batch)
-                    at += count
-                    # Nobody says how large the next values are; those before tell most.
-                    count = max(1, min(MOST, 2 * count, count * BATCH // max(size, 1)))
-                yield from ahead.popleft().values()
-        finally:
-            for batch in ahead:
-                batch.end()
+        while at < len(artifacts):
+            batch = _Batch(self.store, self.flow, artifacts[at : at + count])
+            size = batch.read()
+            if count >= WORTH:
+                batch.begin()
+            yield batch
+            at += count
+            # Nobody says how large the next values are; those before tell most.
+            count = max(1, min(MOST, 2 * count, count * BATCH // max(size, 1)))
 
     def __len__(self) -> int:
         return len(self.archive)
@@ -128,14 +136,9 @@ class _Batch:
     def _inflate(self) -> list[bytes | None]:
         return inflated(self.packs, self.store.max_artifact_size)
 
-    def end(self) -> None:
-        """Wait for what was begun. In a forked child that has no threads it does not go on, and nobody waits."""
-        # A collection of garbage ends an iteration in whichever thread it runs.
-        if self.thread is not None and self.thread is not threading.current_thread():
-            self.thread.join()
-
     def values(self) -> Iterator[Any]:
-        self.end()
+        if self.thread is not None:
+            self.thread.join()  # in a forked child it does not go on, and nobody waits
         done = self._inflate() if self.inflated is None else self.inflated
         for key, artifact, pack, data in zip(self.keys, self.artifacts, self.packs, done, strict=True):
             yield self.store._value(key, artifact, pack, data)

@@ -52,9 +52,13 @@ class Layer:
         return b"%s%s.json" % (self.cache, checked("name", name).encode())
 
 
-@lru_cache(16)
 def artifacts_of(flow: str) -> bytes:
     """Return what the keys of the artifacts of a flow begin with."""
+    return _artifacts_of(flow if type(flow) is str else checked("flow", flow))
+
+
+@lru_cache(16)
+def _artifacts_of(flow: str) -> bytes:
     return f"{checked('flow', flow)}/artifacts/".encode()
 
 

@@ -23,6 +23,10 @@ cdef enum:
     ZLIB_TRAILER = 4
     MOST = 1032  # bytes that deflate makes of one
     TOGETHER = 32 << 20  # bytes that are inflated at once, of many values
+    PART = 1 << 20  # bytes that are read at a time from several members
+
+cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
 
 cdef struct Piece:
     const uint8_t *data
@@ -107,8 +111,8 @@ def inflated(list packs, object limit):
     for i in range(count):
         members[i].out = NULL
         data = packs[i]
-        if data is not None and total < TOGETHER:
-            found[i] = with_room(data, limit, &members[i])
+        if data is not None:
+            found[i] = with_room(data, min(limit, TOGETHER - total), &members[i])
             total += members[i].room
     inflate_all(members, count)
     for i in range(count):
@@ -126,9 +130,13 @@ cdef bytes with_room(bytes data, object limit, Member *member):
     if member.size < HEADER + TRAILER:
         return None
     cdef size_t room = sp_load32(member.data + member.size - 4)
-    if room > limit or room > member.size * MOST:
+    cdef bytes found
+    if room > limit or room > member.size * MOST or room > <size_t>PY_SSIZE_T_MAX:
         return None
-    cdef bytes found = PyBytes_FromStringAndSize(NULL, room)
+    try:
+        found = PyBytes_FromStringAndSize(NULL, room)
+    except MemoryError:
+        return None  # there may be less
     member.room = room
     member.out = <uint8_t *>PyBytes_AS_STRING(found)
     return found
@@ -160,6 +168,7 @@ def unpacked(bytes data, str hexdigest, object limit):
     cdef bytes found = with_room(data, limit, &member)
     inflate_all(&member, 1)
     if member.out == NULL:
+        found = None  # before there is as much again
         found = inflated_in_parts(data, limit)
     return found if found is not None and sha256(found).hexdigest() == hexdigest else None
 
@@ -170,10 +179,13 @@ cdef bytes inflated_in_parts(bytes data, object limit):
     try:
         found = unpacker.decompress(data, limit + 1)
         if len(found) <= limit and (not unpacker.eof or unpacker.unused_data):
+            found = bytearray()
             with gzip.GzipFile(fileobj=io.BytesIO(data)) as members:
-                found = members.read(limit + 1)
+                # To be asked for all that may be there it takes memory for so many.
+                while part := members.read(min(PART, limit + 1 - len(found))):
+                    found += part
     except (zlib_ng.error, zlib.error, OSError, EOFError):
         return None
     if len(found) > limit:
         raise errors.BlockTooLargeError(f"the value has more than {limit} bytes, the limit of this store")
-    return found
+    return bytes(found)

@@ -12,11 +12,13 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from container.process import run
 from durability.children import Child
+from hostile import child
 
 from smartpipe import engines, errors
 from smartpipe.locations import Location, Memory
@@ -125,9 +127,32 @@ def test_the_limit_holds_for_what_a_value_says_and_for_what_it_has() -> None:
 
 
 def test_little_is_inflated_at_once_of_what_inflates_to_very_much() -> None:
-    data = gzip.compress(bytes(1 << 20))
-    found = inflated([data] * 100, 1 << 30)
+    data, large = gzip.compress(bytes(1 << 20)), gzip.compress(bytes(64 << 20))
+    found = inflated([data] * 31 + [large] + [data] * 70, 1 << 30)
     assert sum(len(value) for value in found if value is not None) == (32 << 20 if C else 0)
+    assert found[31] is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory of a process is read as Linux tells it")
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_value_is_in_memory_once_while_it_is_inflated(parts: int) -> None:
+    value = bytes(64 << 20)
+    data = b"".join(gzip.compress(value[: len(value) // parts], 1) for _ in range(parts))
+    digest = hashlib.sha256(value).hexdigest()
+    del value
+    # Of several members the whole is put together.
+    child.run(lambda: unpacked(data, digest, 1 << 30) is not None, memory=(80 if parts == 1 else 180) << 20)
+
+
+def test_a_size_that_there_is_no_memory_for_is_no_lack_of_memory() -> None:
+    value = os.urandom(1 << 20)
+    data, digest = gzip.compress(value, 1), hashlib.sha256(value).hexdigest()
+    lying = trailer(data, 1000 << 20)
+
+    def read() -> tuple[object, object, object]:
+        return unpacked(lying, digest, 1 << 30), inflated([lying, data], 1 << 30)[1] in (None, value), None
+
+    assert child.run(read, memory=200 << 20).answer[:2] == (None, True)
 
 
 READING = """
@@ -177,8 +202,58 @@ def test_an_iteration_that_ends_early_leaves_nothing_running(many: tuple[Artifac
     for taken in (1, 3, 100, 300, 4000):
         iteration = iter(store.read(**RUN))
         assert [next(iteration) for _ in range(taken)] == values[:taken]
-        iteration.close()  # type: ignore[attr-defined]
-        assert set(threading.enumerate()) == before
+        del iteration
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+ABANDONED = """
+import gc, sys, threading
+from smartpipe.locations import Memory
+from smartpipe.stores import ArtifactStore
+from smartpipe.stores.accessor import Accessor
+
+run = {"flow": "Crawl", "execution": "1", "layer": "Parse", "index": 0, "name": "x"}
+store = ArtifactStore(Memory("abandoned"))
+store.write(**run, values=range(5000))
+for taken in (70, 500, 4000):
+    held = [iter(store.read(**run))]
+    held.append(held)
+    assert [next(held[0]) for _ in range(taken)] == list(range(taken))
+    del held
+    with threading._active_limbo_lock:  # as where `threading` makes garbage be collected
+        gc.collect()
+left = iter(store.read(**run))
+print([next(left) for _ in range(300)] == list(range(300)))
+"""
+
+
+def test_an_iteration_that_garbage_collection_ends_waits_for_nobody() -> None:
+    assert run(ABANDONED) == "True\n"
+
+
+def test_without_a_thread_to_be_had_values_are_read_all_the_same(
+    many: tuple[ArtifactStore, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, values = many
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert list(store.read(**RUN)) == values
+
+
+def test_many_threads_iterate_over_one_accessor(many: tuple[ArtifactStore, list[Any]]) -> None:
+    store, values = many
+    accessor, found = store.read(**RUN), []
+    threads = [threading.Thread(target=lambda: found.append(list(accessor) == values)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [True] * 6
 
 
 def test_a_forked_child_goes_on_with_an_iteration(many: tuple[ArtifactStore, list[Any]]) -> None:
@@ -206,34 +281,41 @@ def test_values_before_a_damaged_one_are_given(many: tuple[ArtifactStore, list[A
 
 
 class Failing(Memory):
-    """A location that can not be read for some time."""
+    """A location that can not be read after some batches."""
 
     left = 0
-    """Batches until it fails."""
-    failures = 0
+    error: Exception
 
     def _read_batch(self, keys: list[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
         self.left -= 1
-        if self.left < 0 and self.failures > 0:
-            self.failures -= 1
-            raise errors.StorageError("Input/output error", path="the disk", number=5)
+        if self.left < 0:
+            raise self.error
         return super()._read_batch(keys)
 
 
-def test_values_before_those_that_can_not_be_read_are_given() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.StorageError("Input/output error", path="the disk", number=5),
+        errors.CorruptError("it is damaged", path="the disk", block=b"x"),
+        ConnectionError("it was closed"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_values_before_those_that_can_not_be_read_are_given(error: Exception) -> None:
     location, values = Failing("failing"), [f"value {number}" for number in range(5000)]
+    location.left, location.error = 1, error  # the archive is read by a batch, too
     store = ArtifactStore(location)
     store.write(**RUN, values=values)
     accessor, found = store.read(**RUN), []
-    location.left, location.failures = 10, 1000
-    with pytest.raises(errors.StorageError, match="Input/output"):
-        for value in accessor:
-            found.append(value)
-    assert found == values[: len(found)]
-    assert len(found) == sum(min(2**n, 1024) for n in range(10))  # all batches that could be read
-    # What can be read again by the time it is needed was never missing.
-    location.left, location.failures = 10, 2
-    assert list(accessor) == values
+    for batches in range(13):
+        location.left = batches
+        found.clear()
+        with pytest.raises(type(error)) as raised:
+            for value in accessor:
+                found.append(value)
+        assert raised.value is error
+        assert found == values[: sum(min(2**n, 1024) for n in range(batches))]
 
 
 class Asked(Memory):
