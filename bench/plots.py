@@ -1,10 +1,12 @@
 """The figures as charts, each as PNG and as SVG."""
 
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from bench.results import Results
 from bench.workloads import Entrant, Workload
@@ -27,6 +29,7 @@ CHARTS = {
     "objects-read": ("objects-read", "objects-get", "objects-cold"),
 }
 ROW = 0.22  # inches of a bar
+WIDTH = 80  # characters of all titles side by side
 
 
 def draw(results: Results, folder: Path) -> None:
@@ -55,12 +58,12 @@ def bars(results: Results, workloads: list[Workload]) -> Figure:
     most = max(len(entrants(results, workload)) for workload in workloads)
     figure = Figure(figsize=(13, 1.4 + ROW * most), layout="constrained")
     for axes, workload in zip(figure.subplots(1, len(workloads), squeeze=False)[0], workloads, strict=True):
-        panel(axes, results, workload)
+        panel(axes, results, workload, WIDTH // len(workloads))
     figure.suptitle("blue: smartpipe, yellow: others, grey: what lies beneath", fontsize=9)
     return figure
 
 
-def panel(axes: Axes, results: Results, workload: Workload) -> None:
+def panel(axes: Axes, results: Results, workload: Workload, width: int) -> None:
     less_is_better = workload.unit in ("µs", "ms")
     rows = [(entrant, sorted(results.speeds(workload, entrant))) for entrant in entrants(results, workload)]
     rows.sort(key=lambda row: row[1][len(row[1]) // 2], reverse=less_is_better)
@@ -75,12 +78,14 @@ def panel(axes: Axes, results: Results, workload: Workload) -> None:
         )
     # What lies beneath may be ten times as fast as everybody.
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.12, y=0.01)
     axes.set_yticks(range(len(rows)), [entrant.name for entrant, _ in rows])
     better = "less is better" if less_is_better else "more is better"
     axes.set_xlabel(f"{workload.unit}, {better}, logarithmic")
-    axes.set_title(workload.title, fontsize=10)
+    axes.set_title(fill(workload.title, width), fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
 
 
