@@ -494,7 +494,8 @@ def test_what_is_packed_is_gzip(level: int) -> None:
     assert [
         packing.unpacked(data, digest(value), 3_000_000) for data, value in zip(found, values, strict=True)
     ] == values
-    assert found == packing.packed(values, level), "nothing of the time of day is in it"
+    # No name, no time, an unknown system: what it begins with tells nothing of where and when.
+    assert {data[:10] for data in found} == {b"\x1f\x8b\x08\0\0\0\0\0\0\xff"}
     assert packing.packed([], level) == []
 
 
