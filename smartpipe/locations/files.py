@@ -82,7 +82,7 @@ class Files(Location):
             if self._wrong(key) is not None:
                 yield key, None
                 continue
-            path = os.path.join(self.root, os.fsdecode(key).replace("/", os.sep))
+            path = self._join(key)
             above = os.path.dirname(path)
             with errors.storage_errors(path):
                 if above not in known:
@@ -137,7 +137,9 @@ class Files(Location):
             if above and (self._wrong(above) is not None or self._leads_away(os.path.join(start, "file"))):
                 return
         below = len(os.path.join(self.root, ""))
-        for path in self._walk(start):
+        for path, is_file in self.walk(start):
+            if not is_file:
+                continue
             key = os.fsencode(path[below:]).replace(os.sep.encode(), b"/")
             if not key.startswith(prefix):
                 continue
@@ -182,13 +184,16 @@ class Files(Location):
         wrong = self._wrong(key)
         if wrong is not None:
             raise errors.FormatError(f"the key is no path below a folder: {wrong}", path=self.root, block=key)
-        return os.path.join(self.root, *os.fsdecode(key).split("/"))
+        return self._join(key)
+
+    def _join(self, key: bytes) -> str:
+        return os.path.join(self.root, os.fsdecode(key).replace("/", os.sep))
 
     def _found(self, key: bytes) -> Path | None:
         """Return the regular file of a key; None where there is none, or only a link leads to it."""
         if self._wrong(key) is not None:
             return None
-        path = self._path(key)
+        path = self._join(key)
         try:
             if not stat.S_ISREG(os.lstat(path).st_mode) or self._leads_away(path):
                 return None
@@ -211,7 +216,8 @@ class Files(Location):
             above = os.path.dirname(above)
         return False
 
-    def _walk(self, folder: str) -> Iterator[str]:
+    def walk(self, folder: str) -> Iterator[tuple[str, bool]]:
+        """Yield (path, whether it is a regular file) of what is no folder below a folder, but for the place's own."""
         left = [folder]
         while left:
             try:
@@ -220,8 +226,8 @@ class Files(Location):
                         if entry.is_dir(follow_symlinks=False):
                             if entry.path != os.path.join(self.root, OWN):
                                 left.append(entry.path)
-                        elif entry.is_file(follow_symlinks=False):
-                            yield entry.path
+                        else:
+                            yield entry.path, entry.is_file(follow_symlinks=False)
             except OSError as error:
                 if error.errno in NO_FILE:
                     continue  # removed meanwhile, or a link that leads nowhere

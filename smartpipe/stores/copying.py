@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from smartpipe import errors
 from smartpipe.container.reader import handler_of
-from smartpipe.locations.files import OWN, Files
+from smartpipe.locations.files import Files
 from smartpipe.locations.location import PART, Location, Value, opened
 from smartpipe.locations.shards import Shards
 from smartpipe.stores.archive import Archive
@@ -76,26 +76,20 @@ def _look_over(source: Location, counts: bool) -> int:
     if not isinstance(source, Files):
         return sum(content.size for content in source.contents()) if counts else 0
     size = 0
-    left = [source.root]
-    while left:
-        try:
-            with os.scandir(left.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        if entry.path != os.path.join(source.root, OWN):
-                            left.append(entry.path)
-                    elif not entry.is_file(follow_symlinks=False):
-                        errors.warn(f"{entry.path}: neither a file nor a folder, left out")
-                    elif counts:
-                        size += _size(entry)
-        except OSError:
-            continue  # removed meanwhile, or the listing will tell
+    try:
+        for path, is_file in source.walk(source.root):
+            if not is_file:
+                errors.warn(f"{path}: neither a file nor a folder, left out")
+            elif counts:
+                size += _size(path)
+    except OSError:
+        pass  # the listing will tell
     return size
 
 
-def _size(entry: os.DirEntry[str]) -> int:
+def _size(path: str) -> int:
     try:
-        return entry.stat(follow_symlinks=False).st_size
+        return os.lstat(path).st_size
     except FileNotFoundError:
         return 0  # removed meanwhile
 
