@@ -36,6 +36,18 @@ pipe_argument = click.argument("pipe", type=PATH)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 
 
+def grace_option(seconds: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option of commands that remove what nobody needs."""
+    return click.option(
+        "--grace",
+        type=click.FloatRange(min=0),
+        default=seconds,
+        show_default=True,
+        metavar="SECONDS",
+        help="Keep what is younger.",
+    )
+
+
 def read_dictionary(path: str) -> bytes:
     """What `smartpipe train` wrote to a file."""
     with open(path, "rb") as file:

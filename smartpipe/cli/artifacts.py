@@ -10,7 +10,7 @@ import click
 
 import smartpipe
 from smartpipe.cli import output
-from smartpipe.cli.arguments import PATH, json_option
+from smartpipe.cli.arguments import PATH, grace_option, json_option
 from smartpipe.cli.bar import bar
 from smartpipe.cli.keys import show_text
 from smartpipe.cli.store import writing_options
@@ -229,14 +229,7 @@ def stats(path: str, as_json: bool) -> None:
 @artifacts.command()
 @place_argument
 @click.option("--flow", metavar="FLOW", help="Only this one.")
-@click.option(
-    "--grace",
-    type=click.FloatRange(min=0),
-    default=GRACE,
-    show_default=True,
-    metavar="SECONDS",
-    help="Keep what is younger.",
-)
+@grace_option(GRACE)
 @json_option
 def gc(path: str, flow: str | None, grace: float, as_json: bool) -> None:
     """Remove artifacts that no archive names.

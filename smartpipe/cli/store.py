@@ -11,7 +11,7 @@ import click
 
 import smartpipe
 from smartpipe.cli import output
-from smartpipe.cli.arguments import PATH, as_key, json_option
+from smartpipe.cli.arguments import PATH, as_key, grace_option, json_option
 from smartpipe.cli.bar import bar
 from smartpipe.cli.cat import write_values
 from smartpipe.cli.ls import HEADS, columns, print_block, written
@@ -195,14 +195,7 @@ def compact(path: str, dead: float, as_json: bool) -> None:
 
 @store.command()
 @store_argument
-@click.option(
-    "--grace",
-    type=click.FloatRange(min=0),
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Keep what is younger.",
-)
+@grace_option(60.0)
 @json_option
 def gc(path: str, grace: float, as_json: bool) -> None:
     """Remove files that nobody needs.

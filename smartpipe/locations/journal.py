@@ -6,6 +6,8 @@ import json
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from smartpipe import errors
 from smartpipe._platform import Descriptor, disk, leave_to_parent, locked_range, unlocked_range
@@ -40,14 +42,9 @@ class Journal:
 
     def note(self, key: bytes, labels: frozenset[str]) -> None:
         """Note that a value is used now, and add labels."""
-        with self._lock:
-            store, guard = self._writable()
-            locked_range(guard, 0, 1, wait=True)  # what is there is read, and written with more
-            try:
-                content = {"used": time.time(), "labels": sorted(self.get(key)[1] | labels)}
-                store.put_bytes(key, json.dumps(content).encode(), overwrite=True)
-            finally:
-                unlocked_range(guard, 0, 1)
+        with self._changing() as store:  # what is there is read, and written with more
+            content = {"used": time.time(), "labels": sorted(self.get(key)[1] | labels)}
+            store.put_bytes(key, json.dumps(content).encode(), overwrite=True)
 
     def forget(self, key: bytes) -> None:
         """Forget what was noted of a value."""
@@ -57,14 +54,9 @@ class Journal:
             return  # nothing of it is given
         if store is None or key not in store:
             return
-        with self._lock:
-            store, guard = self._writable()
-            locked_range(guard, 0, 1, wait=True)
-            try:
-                if key in store:
-                    store.delete(key)
-            finally:
-                unlocked_range(guard, 0, 1)
+        with self._changing() as store:
+            if key in store:
+                store.delete(key)
 
     def close(self) -> None:
         with self._lock:
@@ -80,6 +72,17 @@ class Journal:
             if self._store is None and os.path.exists(os.path.join(self.path, STORE)):
                 self._store = ShardStore(self.path, "r")
             return self._store
+
+    @contextmanager
+    def _changing(self) -> Iterator[ShardStore]:
+        """Give the store to be written; no other process changes it meanwhile."""
+        with self._lock:
+            store, guard = self._writable()
+            locked_range(guard, 0, 1, wait=True)
+            try:
+                yield store
+            finally:
+                unlocked_range(guard, 0, 1)
 
     def _writable(self) -> tuple[ShardStore, Descriptor]:
         if self._guard is None or self._process != os.getpid():

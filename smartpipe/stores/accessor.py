@@ -114,8 +114,7 @@ class _Batch:
 
     def read(self) -> int:
         """Read them in one batch; returns how many bytes they have in the location."""
-        found = dict(self.store.location.read_batch(dict.fromkeys(self.keys)))
-        self.packs = [found[key] for key in self.keys]
+        self.packs = self.store._read(self.keys)
         return sum(len(pack) for pack in self.packs if pack is not None)
 
     def begin(self) -> None:

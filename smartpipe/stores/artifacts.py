@@ -518,7 +518,8 @@ class ArtifactStore:
             raise self._refused(key)
 
     def _read(self, keys: list[bytes]) -> list[bytes | None]:
-        found = dict(self.location.read_batch(keys))
+        """Return the values of keys, each of which is read once."""
+        found = dict(self.location.read_batch(dict.fromkeys(keys)))
         return [found[key] for key in keys]
 
     def _archives(self, keys: Iterable[bytes]) -> list[Archive]:

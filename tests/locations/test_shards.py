@@ -67,18 +67,22 @@ class OfShards(Shared):
         except errors.SmartPipeError:
             pass  # clear enough
 
+    def write_and_damage(self, home: Path, key: bytes, *labels: str) -> dict[bytes, bytes]:
+        """Write values and damage that of one key; returns what was written."""
+        values = self.damaged_values()
+        with self.location(home) as place:
+            for one, value in values.items():
+                place.write(one, value, labels=labels)
+        assert plant_damage(home, key, values[key])
+        return values
+
     @pytest.mark.parametrize("key", [b"small/7", b"large"])
     @pytest.mark.parametrize("how", ["read_bytes", "read_batch", "read"])
     @pytest.mark.parametrize("overwrite", [False, True])
     def test_a_damaged_value_is_a_miss_or_our_error_and_can_be_written_again(
         self, home: Path, key: bytes, how: str, overwrite: bool
     ) -> None:
-        values = self.damaged_values()
-        with self.location(home) as place:
-            for one, value in values.items():
-                place.write(one, value, labels=["before"])
-        spoiled = plant_damage(home, key, values[key])
-        assert spoiled
+        values = self.write_and_damage(home, key, "before")
         with self.location(home) as place:
             try:
                 if how == "read_bytes":
@@ -99,22 +103,14 @@ class OfShards(Shared):
 
     @pytest.mark.parametrize("key", [b"small/7", b"large"])
     def test_a_damaged_value_is_overwritten_without_being_read_before(self, home: Path, key: bytes) -> None:
-        values = self.damaged_values()
-        with self.location(home) as place:
-            for one, value in values.items():
-                place.write(one, value)
-        assert plant_damage(home, key, values[key])
+        self.write_and_damage(home, key)
         with self.location(home) as place:
             assert place.write(key, b"other", overwrite=True) is True
             assert place.read_bytes(key) == b"other"
 
     @pytest.mark.parametrize("key", [b"small/7", b"large"])
     def test_a_damaged_value_is_deleted(self, home: Path, key: bytes) -> None:
-        values = self.damaged_values()
-        with self.location(home) as place:
-            for one, value in values.items():
-                place.write(one, value)
-        assert plant_damage(home, key, values[key])
+        values = self.write_and_damage(home, key)
         with self.location(home) as place:
             assert place.delete(key) is True
             assert sorted([*keys_of(place), key]) == sorted(values)
