@@ -698,6 +698,7 @@ def test_copying_beside_writers_gives_whole_archives(shared: Location, tmp_path:
         child.end()
 
 
+@pytest.mark.filterwarnings("ignore::smartpipe.PipeWarning")  # of what a killed process left
 @pytest.mark.parametrize("to", ["files", "shards"])
 def test_a_copy_that_is_killed_is_whole_as_far_as_it_is_and_can_go_on(tmp_path: Path, to: str) -> None:
     source = Files(tmp_path / "source")

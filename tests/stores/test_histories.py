@@ -34,6 +34,7 @@ def case(number: int, random: Random, folder: Path) -> None:
     play_all(plays[number % 2], random.randrange(1 << 30), folder)
 
 
+@pytest.mark.filterwarnings("ignore::smartpipe.PipeWarning")  # of what a killed process left
 def test_processes_that_are_killed_and_run_again_leave_everything_whole_and_once() -> None:
     harness.quick(sys.modules[__name__])
 

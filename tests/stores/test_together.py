@@ -211,6 +211,7 @@ def test_what_is_read_is_never_older_than_what_was_written_before(shared: Locati
 # Killed writers
 
 
+@pytest.mark.filterwarnings("ignore::smartpipe.PipeWarning")  # of what a killed process left
 def test_writers_that_are_killed_and_run_again(shared: Location) -> None:
     random = Random(6)
     expected = [[f"{number % 70} of {index % 2}" for number in range(200)] for index in range(4)]
